@@ -1,0 +1,239 @@
+"""Reconstruction and proxies: always shown, never a success criterion.
+
+A dictionary can explain nearly all variance and recover no feature. r_n = x_n - x_hat_n, means
+are over the whole score split, sums are float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from groundtruth.errors import Undefined
+from groundtruth.evaluators import ranking, statistics
+from groundtruth.evaluators.activity import IDENTITY
+from groundtruth.evaluators.average import average
+from groundtruth.evaluators.comparison import Comparison
+from groundtruth.evaluators.registry import REAL, UNIT, metric
+from groundtruth.result import Metric, Result
+
+UP_TO_ONE = (-math.inf, 1.0)
+POSITIVE = (0.0, math.inf)
+
+
+@metric("recon.ev_total", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
+def ev_total(entry: Metric, c: Comparison) -> Result:
+    """Explained variance 1 - sum ||r_n||^2 / sum ||x_n - mean||^2, pooled over dimensions."""
+    x, residual = _arrays(c)
+    value, low, high = statistics.ratio_interval(_squares(residual), _spread(x))
+    return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
+
+
+@metric("recon.fvu", 1, "min", POSITIVE, "sample", ceiling=IDENTITY, success=False)
+def fvu(entry: Metric, c: Comparison) -> Result:
+    """Fraction of variance unexplained: 1 - recon.ev_total."""
+    x, residual = _arrays(c)
+    value, low, high = statistics.ratio_interval(_squares(residual), _spread(x))
+    return _result(entry, len(x), value, low, high, floor=1.0)
+
+
+@metric("recon.ev_perdim", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
+def ev_perdim(entry: Metric, c: Comparison) -> Result:
+    """Mean over dimensions of R^2_j; depends on the basis (not rotation invariant)."""
+    x, residual = _arrays(c)
+    spread = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
+    if np.any(spread <= _tiny(x)):
+        raise Undefined(f"dimension {int(spread.argmin())} does not vary")
+    return _result(entry, len(x), float((1 - (residual**2).sum(axis=0) / spread).mean()))
+
+
+@metric("recon.ev_uncentred", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
+def ev_uncentred(entry: Metric, c: Comparison) -> Result:
+    """1 - sum ||r_n||^2 / sum ||x_n||^2; a large mean makes it look good."""
+    x, residual = _arrays(c)
+    value, low, high = statistics.ratio_interval(_squares(residual), _squares(x))
+    return _result(entry, len(x), 1 - value, 1 - high, 1 - low)
+
+
+@metric("recon.ev_token", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
+def ev_token(entry: Metric, c: Comparison) -> Result:
+    """Mean over samples of 1 - ||r_n||^2 / ||x_n - mean||^2: the legacy form.
+
+    Dominated by samples near the mean; a sample at the mean makes it undefined.
+    """
+    x, residual = _arrays(c)
+    spread = _spread(x)
+    if np.any(spread <= 0):
+        raise Undefined("a sample equals the mean: its ratio is not defined")
+    ratios = 1 - _squares(residual) / spread
+    return average(entry, ratios, {})
+
+
+@metric("recon.ev_biasblind", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
+def ev_biasblind(entry: Metric, c: Comparison) -> Result:
+    """1 - tr Cov(r) / tr Cov(x): ignores a constant offset of the reconstruction."""
+    x, residual = _arrays(c)
+    value, low, high = statistics.ratio_interval(_spread(residual), _spread(x))
+    return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
+
+
+@metric("recon.cos", 1, "max", (-1.0, 1.0), "sample", ceiling=IDENTITY, success=False)
+def cos(entry: Metric, c: Comparison) -> Result:
+    """Mean over samples of cos(x_n, x_hat_n); samples at the origin are undefined."""
+    x, residual = _arrays(c)
+    x_hat = x - residual
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(x_hat, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.clip((x * x_hat).sum(axis=1) / norms, -1, 1)
+    # An x_hat of 0 points nowhere: cosine 0. An x of 0 has no direction to be compared with.
+    zero_hat = (norms == 0) & np.any(x != 0, axis=1)
+    return average(entry, np.where(zero_hat, 0.0, values), {})
+
+
+@metric("recon.l0", 1, "target", POSITIVE, "sample", success=False)
+def l0(entry: Metric, c: Comparison) -> Result:
+    """Mean number of latents that fire per sample; the target is the planted expected L0."""
+    c.need_codes()
+    assert c.outputs.score is not None
+    per_sample = np.diff(c.outputs.score.indptr).astype(np.float64)
+    result = average(entry, per_sample, {"planted": c.truth.expected_l0})
+    return result.between(None, "", c.truth.expected_l0, "planted")
+
+
+@metric("recon.shrinkage", 1, "target", REAL, "sample", ceiling=IDENTITY, success=False)
+def shrinkage(entry: Metric, c: Comparison) -> Result:
+    """gamma* = sum <x_hat, x> / sum ||x_hat||^2: the rescaling that fits best; 1 is none."""
+    x, residual = _arrays(c)
+    x_hat = x - residual
+    if not x_hat.any():
+        raise Undefined("the reconstruction is 0 everywhere")
+    dot, square = (x * x_hat).sum(axis=1), _squares(x_hat)
+    value, low, high = statistics.ratio_interval(dot, square)
+    ratio = np.linalg.norm(x_hat, axis=1).mean() / np.linalg.norm(x, axis=1).mean()
+    return _result(entry, len(x), value, low, high, mean_norm_ratio=float(ratio))
+
+
+@metric("recon.rel_bias", 1, "target", REAL, "sample", ceiling=IDENTITY, success=False)
+def rel_bias(entry: Metric, c: Comparison) -> Result:
+    """E||x_hat||^2 / E<x_hat, x> from pooled sums = 1 / recon.shrinkage.
+
+    Source: Rajamanoharan et al., "Improving Dictionary Learning with Gated Sparse Autoencoders",
+    2024, https://arxiv.org/abs/2404.16014, equation 10.
+    """
+    x, residual = _arrays(c)
+    x_hat = x - residual
+    value, low, high = statistics.ratio_interval(_squares(x_hat), (x * x_hat).sum(axis=1))
+    if math.isnan(value):
+        raise Undefined("<x_hat, x> is 0 on average")
+    return _result(entry, len(x), value, low, high)
+
+
+@metric("recon.latent_shrinkage", 1, "target", REAL, "feature", ceiling=IDENTITY, success=False)
+def latent_shrinkage(entry: Metric, c: Comparison) -> Result:
+    """Mean slope of z ||W|| on a through 0 where the feature is active; 1 is no shrinkage.
+
+    Over features whose matched latent has cosine >= tau; the others have nothing to shrink.
+    """
+    partner = c.partner
+    truth, latent, cosine = c.assignment if len(c.live) else (partner[:0], partner[:0], partner[:0])
+    near = np.full(len(partner), -1)
+    near[truth[cosine >= c.threshold]] = latent[cosine >= c.threshold]
+    norms = np.linalg.norm(c.outputs.decoder[c.live], axis=1)
+    values = np.array(
+        [
+            norms[near[i]] * (pair.positive @ pair.activity) / (pair.activity @ pair.activity)
+            for i, pair in ranking.pairs(c, near)
+            if len(pair.activity)
+        ]
+    )
+    if len(values) == 0:
+        raise Undefined(f"no feature has a matched latent of cosine {c.threshold} or more")
+    return average(entry, values, c.parameters)
+
+
+@metric("recon.dead_frac", 1, "min", UNIT, "latent", success=False)
+def dead_frac(entry: Metric, c: Comparison) -> Result:
+    """Latents that never fire / k, on `select` and `positives`.
+
+    A latent that fires less often than about 3 / n_select per sample may look dead.
+    """
+    c.need_codes()
+    k = c.outputs.k
+    return Result(
+        entry,
+        1 - len(c.live) / k,
+        n_units=k,
+        ceiling=0.0,
+        ceiling_kind=IDENTITY,
+        parameters={"rate_floor": 3 / c.data.scoring.n_select},
+    )
+
+
+@metric("recon.dense_frac", 1, "target", UNIT, "latent", success=False)
+def dense_frac(entry: Metric, c: Comparison) -> Result:
+    """Latents that fire on over 10 % of samples / k; the target is the planted share."""
+    c.need_codes()
+    assert c.outputs.score is not None
+    rate = np.bincount(c.outputs.score.indices, minlength=c.outputs.k) / c.outputs.score.shape[0]
+    planted = float((c.truth.firing_probability > 0.1).mean())
+    return Result(
+        entry,
+        float((rate > 0.1).mean()),
+        n_units=c.outputs.k,
+        ceiling=planted,
+        ceiling_kind="planted",
+    )
+
+
+def _arrays(c: Comparison) -> tuple[np.ndarray, np.ndarray]:
+    """x and the residual on `score`, float64, both in units of the data's largest entry.
+
+    Ratios do not change, and squares of very large or small activations stay in range.
+    """
+    if c.outputs.reconstruction is None:
+        raise Undefined("the explanation has no codes; pass encode= to gt.Dictionary")
+    x = c.data.x.astype(np.float64)
+    scale = np.abs(x).max(initial=0.0)
+    scale = scale if scale > 0 else 1.0
+    if float(_spread(x / scale).sum()) <= len(x) * 1e-24:
+        raise Undefined("the activations do not vary")
+    return x / scale, (x - c.outputs.reconstruction) / scale
+
+
+def _squares(values: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", values, values)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """||v_n - mean||^2, measured from the first row so that a constant gives exactly 0."""
+    moved = values - values[0]
+    return _squares(moved - moved.mean(axis=0))
+
+
+def _tiny(x: np.ndarray) -> float:
+    return len(x) * 1e-24
+
+
+def _result(
+    entry: Metric,
+    n: int,
+    value: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    *,
+    floor: float | None = None,
+    **parameters: object,
+) -> Result:
+    known = not math.isnan(low)
+    return Result(
+        entry,
+        float(value),
+        n_units=n,
+        low=float(low) if known else None,
+        high=float(high) if known else None,
+        interval_method="ratio of sums, first order" if known else "",
+        floor=floor,
+        floor_kind="the mean" if floor is not None else "",
+        parameters=dict(parameters),
+    )

@@ -1,0 +1,39 @@
+"""A testbed for interpretability methods: planted truth, one adapter, scores between chance and
+oracle.
+
+Public names load on first use, so that `import groundtruth` stays light.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ActivationSubject": "groundtruth.testbed",
+    "Dictionary": "groundtruth.explanation",
+    "FeatureTruth": "groundtruth.truth",
+    "GroundtruthError": "groundtruth.errors",
+    "Report": "groundtruth.report",
+    "Result": "groundtruth.result",
+    "Scoring": "groundtruth.score_data",
+    "Testbed": "groundtruth.testbed",
+    "build": "groundtruth.catalogue",
+    "evaluate": "groundtruth.evaluation",
+    "run_suite": "groundtruth.runner",
+    "testbeds": "groundtruth.catalogue",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'groundtruth' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

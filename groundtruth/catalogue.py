@@ -1,0 +1,161 @@
+"""The catalogue: the only module that turns a name into an object.
+
+Names are testbeds ("sparse/small"), methods ("sae/topk", "C0-random", "my_module:my_method"),
+metrics ("recover.joint") and suites ("demo").
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from groundtruth import ladder, methods
+from groundtruth.adapters import as_method
+from groundtruth.errors import InputError, MethodError, UnknownName, reject
+from groundtruth.generators import presets
+from groundtruth.ladder.rows import ROWS
+from groundtruth.testbed import Testbed
+
+Kind = Literal["method", "oracle", "control"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method by name.
+
+    Fields:
+        name: as typed.
+        kind: "method", "oracle" or "control".
+        summary: one line.
+        make: method(subject, *, seed, **parameters) -> explanation; None for ladder rows, which
+            are made from the testbed and not by a method.
+    """
+
+    name: str
+    kind: Kind
+    summary: str
+    make: Callable[..., Any] | None
+
+    def parameters(self) -> dict[str, Any]:
+        """Settable parameters with their defaults."""
+        if self.make is None:
+            return {}
+        fixed = {"subject", "seed", "progress"}
+        return {
+            p.name: p.default
+            for p in inspect.signature(self.make).parameters.values()
+            if p.name not in fixed and p.kind is p.KEYWORD_ONLY
+        }
+
+
+def _entry(name: str, make: Callable[..., Any]) -> MethodEntry:
+    summary = (inspect.getdoc(make) or "").split("\n")[0]
+    return MethodEntry(name, "method", summary, make)
+
+
+METHODS: dict[str, MethodEntry] = {
+    entry.name: entry
+    for entry in (
+        _entry("sae/relu", methods.relu),
+        _entry("sae/topk", methods.topk),
+        _entry("sae/batchtopk", methods.batchtopk),
+        _entry("linear/pca", methods.pca),
+        _entry("linear/ica", methods.ica),
+        _entry("linear/nmf", methods.nmf),
+        _entry("linear/kmeans", methods.kmeans),
+        _entry("linear/dictionary-learning", methods.dictionary_learning),
+        *(MethodEntry(row.id, row.kind, row.summary, None) for row in ROWS),
+    )
+}
+
+
+def testbeds() -> list[str]:
+    """Names of all testbeds."""
+    return sorted(presets.BUILDERS)
+
+
+def testbed_summary(name: str) -> str:
+    """One line about a testbed; empty if it has no catalogue entry."""
+    return next((p.summary for p in presets.PRESETS if p.name == name), "")
+
+
+def build(name: str, *, seed: int = 0, **parameters: Any) -> Testbed:
+    """The testbed `name` at `seed`, with any of its parameters changed.
+
+    Example:
+        >>> testbed = build("sparse/small", seed=0)
+        >>> testbed.truth.features.directions.shape
+        (128, 32)
+
+    Raises:
+        UnknownName: no such testbed or parameter, with the nearest known ones.
+        InputError: a parameter out of range.
+    """
+    if not isinstance(name, str):
+        raise reject("testbed", name, "a name, such as 'sparse/small'")
+    if name not in presets.BUILDERS:
+        raise UnknownName("testbed", name, presets.BUILDERS)
+    return presets.BUILDERS[name](seed=seed, **parameters)
+
+
+def method(name: str) -> MethodEntry:
+    """The entry of a known method, or of "package.module:function".
+
+    A method of one's own is imported from the current folder or the Python path.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if ":" not in name:
+        raise UnknownName("method", name, [*METHODS, "my_package.my_module:my_method"])
+    module_name, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            raise InputError(
+                f"method {name!r}: there is no module {missing!r} in this folder or on the Python "
+                "path. Run from the folder that holds it, or install it."
+            ) from None
+        raise MethodError(f"method {name!r}: importing it failed: {error}") from error
+    except Exception as error:
+        raise MethodError(
+            f"method {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    if not hasattr(module, attribute):
+        public = [a for a in vars(module) if not a.startswith("_") and callable(vars(module)[a])]
+        raise UnknownName(f"function in {module_name}", attribute, public)
+    found = getattr(module, attribute)
+    return MethodEntry(name, "method", _summary(found), as_method(found))
+
+
+def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:
+    """Raise for a parameter that the method does not take."""
+    known = entry.parameters()
+    accepts_any = entry.make is not None and any(
+        p.kind is p.VAR_KEYWORD for p in inspect.signature(entry.make).parameters.values()
+    )
+    for key in given:
+        if key not in known and not accepts_any:
+            raise UnknownName(f"parameter of {entry.name}", key, known)
+
+
+def _summary(found: object) -> str:
+    return (inspect.getdoc(found) or "").split("\n")[0]
+
+
+def ladder_rows() -> list[str]:
+    """Ids of the oracle and control rows."""
+    return ladder.row_ids()

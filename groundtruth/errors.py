@@ -1,0 +1,59 @@
+"""The errors a user can meet, and the nearest-name help that goes with them.
+
+Every message says what is wrong, where, what was expected and what was found, and how to fix it.
+`assert` is for our own mistakes; these types are for everybody else's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GroundtruthError(Exception):
+    """Base of every error that `groundtruth` raises on purpose."""
+
+
+class InputError(GroundtruthError, ValueError):
+    """An argument has the wrong value, shape or type."""
+
+
+class UnknownName(GroundtruthError, LookupError):
+    """A name that no catalogue entry has."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        hint = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(self.known)}."
+        super().__init__(f"No {kind} is called {name!r}. {hint}")
+
+
+class ExplanationError(GroundtruthError, ValueError):
+    """What a method returned cannot be read as an explanation."""
+
+
+class MethodError(GroundtruthError, RuntimeError):
+    """A method broke while it ran or while its codes were taken."""
+
+
+class MemoryRefused(GroundtruthError, MemoryError):
+    """A computation was refused before its memory was taken."""
+
+
+class StoreError(GroundtruthError, OSError):
+    """A result file is missing, damaged, foreign or cannot be written."""
+
+
+class HashMismatch(StoreError):
+    """Content does not have the hash that its file or its key promises."""
+
+
+class Undefined(GroundtruthError):
+    """A number that is not defined for this input, with the reason."""
+
+
+def reject(name: str, value: object, expected: str, fix: str = "") -> InputError:
+    """An `InputError` in the house form: name, expected, got, how to fix."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 120 else shown[:117] + "..."
+    return InputError(f"{name}: expected {expected}, got {shown}.{' ' + fix if fix else ''}")

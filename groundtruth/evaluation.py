@@ -1,0 +1,144 @@
+"""`evaluate`: one explanation, or one method, on one testbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from groundtruth import evaluators, guard, ladder, seeds
+from groundtruth.adapters import as_explanation, as_method, is_method
+from groundtruth.catalogue import build
+from groundtruth.errors import ExplanationError, GroundtruthError, MethodError, reject
+from groundtruth.evaluators.comparison import SHARE, THRESHOLD
+from groundtruth.explanation import Dictionary
+from groundtruth.outputs import Outputs, take_outputs
+from groundtruth.report import Report
+from groundtruth.score_data import ScoreData, Scoring, as_scoring
+from groundtruth.testbed import Testbed
+
+
+def evaluate(
+    testbed: Testbed | str,
+    claim: Any,
+    *,
+    seed: int = 0,
+    metrics: Iterable[str] | str | None = None,
+    scoring: Scoring | dict[str, Any] | None = None,
+    n_train: int | None = None,
+    threshold: float = THRESHOLD,
+    share: float = SHARE,
+    **parameters: Any,
+) -> Report:
+    """Score an explanation, or what a method finds, against the planted truth.
+
+    Args:
+        testbed: a testbed, or its name (then built at `seed`).
+        claim: a `gt.Dictionary`, a fitted scikit-learn estimator or a torch module with encode
+            and a decoder; or a method `method(subject, *, seed) -> explanation`, or an unfitted
+            estimator, which is then run on the subject.
+        seed: of the world, if `testbed` is a name, and of the method.
+        metrics: ids or families ("recover"); all if None.
+        scoring: how much data scores; see `Scoring`.
+        n_train: training budget that identifiability is stated for; 500,000 if None.
+        threshold: tau, the cosine that counts as recovered.
+        share: phi, the share of the reference F1 that activity must reach.
+        parameters: passed on to the method.
+
+    Returns:
+        Report: results by metric id, a verdict, and every feature's fate.
+
+    Raises:
+        UnknownName, InputError: what was asked for does not exist or is out of range.
+        ExplanationError, MethodError: the claim cannot be read, or the method broke.
+
+    Example:
+        >>> import groundtruth as gt
+        >>> world = gt.build("sparse/orthonormal", seed=0)
+        >>> claim = gt.Dictionary(world.truth.features.directions)
+        >>> gt.evaluate(world, claim, metrics="recover.recall")["recover.recall"].value
+        1.0
+    """
+    seed = seeds.check_seed(seed)
+    evaluators.names(metrics)
+    if isinstance(testbed, str):
+        testbed = build(testbed, seed=seed)
+    elif not isinstance(testbed, Testbed):
+        raise reject("testbed", testbed, "a testbed or its name", 'Pass "sparse/small".')
+    explanation, flags = explain(testbed, claim, seed=seed, **parameters)
+    data = ScoreData(testbed, as_scoring(scoring))
+    outputs = take_outputs(explanation, data)
+    return score_outputs(
+        data,
+        outputs,
+        name=explanation.name or _name(claim),
+        seed=seed,
+        metrics=metrics,
+        n_train=n_train,
+        threshold=threshold,
+        share=share,
+        flags=flags,
+    )
+
+
+def explain(
+    testbed: Testbed, claim: Any, *, seed: int, **parameters: Any
+) -> tuple[Dictionary, tuple[str, ...]]:
+    """The explanation that `claim` is, or that it finds on the testbed's subject.
+
+    Returns:
+        The explanation, and which global state the method changed (it was put back).
+    """
+    if not is_method(claim):
+        if parameters:
+            raise reject("parameters", parameters, "none: the claim is an explanation, not a method")
+        return as_explanation(claim), ()
+    method = as_method(claim)
+    with guard.restored() as changed:
+        found = run_method(method, testbed, seed=seed, **parameters)
+    return found, tuple(f"changed {name}" for name in changed)
+
+
+def run_method(method: Callable[..., Any], testbed: Testbed, *, seed: int, **parameters: Any) -> Dictionary:
+    """Run a method on the subject; anything it raises becomes a `MethodError` with its cause."""
+    try:
+        found = method(testbed.subject, seed=seed, **parameters)
+    except GroundtruthError:
+        raise
+    except Exception as error:
+        raise MethodError(f"the method raised {type(error).__name__}: {error}") from error
+    explanation = as_explanation(found)
+    explanation.check_width(testbed.truth.features.d)
+    return explanation
+
+
+def score_outputs(
+    data: ScoreData,
+    outputs: Outputs,
+    *,
+    name: str,
+    seed: int = 0,
+    metrics: Iterable[str] | str | None = None,
+    n_train: int | None = None,
+    threshold: float = THRESHOLD,
+    share: float = SHARE,
+    flags: tuple[str, ...] = (),
+) -> Report:
+    """The report on outputs that are already at hand."""
+    if outputs.k == 0:
+        raise ExplanationError("decoder: expected at least one latent, got k = 0.")
+    from dataclasses import replace
+
+    budget = ladder.N_TRAIN if n_train is None else n_train
+    known = ladder.references(data, n_train=budget)
+    outputs = replace(outputs, flags=(*outputs.flags, *flags))
+    comparison = evaluators.Comparison(
+        data.truth, outputs, data, known, threshold=threshold, share=share
+    )
+    results = evaluators.score(comparison, metrics)
+    return Report(data.testbed, name, seed, results, comparison)
+
+
+def _name(claim: Any) -> str:
+    if isinstance(claim, Dictionary):
+        return "dictionary"
+    return getattr(claim, "__name__", type(claim).__name__)

@@ -1,0 +1,154 @@
+"""Feature by feature: which were recovered, which were missed, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from groundtruth.evaluators import Comparison
+from groundtruth.references import UNSCORED_BELOW
+from groundtruth.truth import SAMPLE_LIMITED
+
+RECOVERED, MISSED, UNSCORED = "recovered", "missed", "unscored"
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """One planted feature beside the claim.
+
+    Fields:
+        index, name: of the feature.
+        status: "recovered" (joint), "missed", or "unscored" (missed, but no linear detector
+            could have scored its activity).
+        reason: one clause, why.
+        cause: the reason's class, for counting.
+        firing_probability, energy_share: of the feature.
+        cosine: with its nearest live latent.
+        f1: activity F1 of that latent; None without codes.
+        reference_f1: F1 of the best linear detector.
+    """
+
+    index: int
+    name: str
+    status: str
+    reason: str
+    cause: str
+    firing_probability: float
+    energy_share: float
+    cosine: float
+    f1: float | None
+    reference_f1: float
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """All features, in the testbed's order; prints the missed ones, most energetic first."""
+
+    rows: tuple[FeatureRow, ...]
+
+    def __iter__(self) -> Iterator[FeatureRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> FeatureRow:
+        return self.rows[index]
+
+    def missed(self) -> list[FeatureRow]:
+        """Features that were not recovered, most energetic first."""
+        rows = [row for row in self.rows if row.status != RECOVERED]
+        return sorted(rows, key=lambda row: -row.energy_share)
+
+    def causes(self) -> Counter[str]:
+        """How many features were missed for each cause."""
+        return Counter(row.cause for row in self.rows if row.status != RECOVERED)
+
+    def __str__(self) -> str:
+        missed = self.missed()
+        lines = [f"{len(self) - len(missed)} of {len(self)} features recovered"]
+        lines += [f"  {count:5d} {cause}" for cause, count in self.causes().most_common()]
+        if missed:
+            head = f"{'feature':>10} {'p':>9} {'energy':>7} {'cosine':>6} {'F1':>5} {'ref':>5}  why"
+            lines += ["", head]
+        for row in missed[:20]:
+            f1 = "    -" if row.f1 is None else f"{row.f1:5.2f}"
+            lines.append(
+                f"{row.name:>10} {row.firing_probability:9.2e} {row.energy_share:7.2%} "
+                f"{row.cosine:6.2f} {f1} {row.reference_f1:5.2f}  {row.reason}"
+            )
+        if len(missed) > 20:
+            lines.append(f"{'...':>10} and {len(missed) - 20} more")
+        return "\n".join(lines)
+
+
+def feature_table(c: Comparison) -> FeatureTable:
+    """The table of a comparison."""
+    truth, n = c.truth, c.truth.n_features
+    nearest = c.similarity.best_latent
+    cosine = c.similarity.best_latent_cosine
+    f1 = None
+    joint = np.zeros(n, dtype=bool)
+    if c.outputs.score is not None and len(c.live):
+        f1 = np.nan_to_num(c.firing.rates(np.arange(n), np.maximum(nearest, 0)).f1)
+        joint[c.joint(c.references.f1_linear)[0]] = True
+    identifiable = c.identifiability
+    rows = []
+    for i in range(n):
+        cause, reason = _why(c, i, None if f1 is None else float(f1[i]), bool(joint[i]))
+        if not joint[i] and cause == _NO_LATENT and identifiable.classes[i] == SAMPLE_LIMITED:
+            cause, reason = "too rare for the training budget", identifiable.reasons[SAMPLE_LIMITED]
+        status = RECOVERED if joint[i] else MISSED
+        if status == MISSED and c.references.unscored[i]:
+            status = UNSCORED
+        rows.append(
+            FeatureRow(
+                i,
+                truth.names[i],
+                status,
+                reason,
+                cause,
+                float(truth.firing_probability[i]),
+                float(truth.energy_share[i]),
+                float(cosine[i]),
+                None if f1 is None else float(f1[i]),
+                float(c.references.f1_linear[i]),
+            )
+        )
+    return FeatureTable(tuple(rows))
+
+
+_NO_LATENT = "no latent points its way"
+
+
+def _why(c: Comparison, i: int, f1: float | None, joint: bool) -> tuple[str, str]:
+    """(cause, reason) of feature i."""
+    if joint:
+        return RECOVERED, "direction and activity"
+    s = c.similarity
+    j, cosine = int(s.best_latent[i]), float(s.best_latent_cosine[i])
+    if j < 0:
+        return "no live latent", "no latent ever fires"
+    latent = int(c.live[j])
+    if cosine < c.threshold:
+        owner = int(s.best_truth[j])
+        if owner != i and cosine > 0.5 and s.best_truth_cosine[j] < c.threshold:
+            names = c.truth.names
+            return (
+                "mixed with another feature",
+                f"latent {latent} mixes it with {names[owner]} "
+                f"(cosines {cosine:.2f} and {s.best_truth_cosine[j]:.2f})",
+            )
+        return _NO_LATENT, f"nearest latent {latent} has cosine {cosine:.2f} < {c.threshold:g}"
+    if f1 is None:
+        return "no codes", "direction found, but the claim has no codes"
+    gate = c.share * max(float(c.references.f1_linear[i]), UNSCORED_BELOW)
+    if f1 < gate:
+        return (
+            "direction found, fires at the wrong times",
+            f"latent {latent} has activity F1 {f1:.2f} < {gate:.2f}",
+        )
+    return "its latent is taken", f"latent {latent} is matched to another feature"

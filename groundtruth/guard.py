@@ -1,0 +1,77 @@
+"""Calls outside code and puts back whatever global state it changed, with a note of what it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def restored() -> Iterator[list[str]]:
+    """Restore global state on exit; the list then names what had been changed.
+
+    Watched: the random states of Python, numpy and torch; torch's default dtype, gradient mode
+    and thread count; numpy's error settings; warning filters; the working folder; environment
+    variables. Fault containment, not a security boundary.
+
+    Example:
+        >>> with restored() as changed:
+        ...     _ = random.random()
+        >>> changed
+        ['python random state']
+    """
+    changed: list[str] = []
+    undo = [(name, read(), read, write) for name, read, write in _watched()]
+    try:
+        yield changed
+    finally:
+        for name, before, read, write in undo:
+            if not _same(before, read()):
+                changed.append(name)
+                write(before)
+
+
+def _watched() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
+    entries: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
+        ("python random state", random.getstate, random.setstate),
+        ("numpy random state", np.random.get_state, np.random.set_state),  # noqa: NPY002
+        ("numpy error settings", np.geterr, lambda v: np.seterr(**v)),
+        ("warning filters", lambda: list(warnings.filters), _set_filters),
+        ("working folder", os.getcwd, os.chdir),
+        ("environment variables", lambda: dict(os.environ), _set_environment),
+    ]
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        entries += [
+            ("torch random state", torch.get_rng_state, torch.set_rng_state),
+            ("torch default dtype", torch.get_default_dtype, torch.set_default_dtype),
+            ("torch gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+            ("torch thread count", torch.get_num_threads, torch.set_num_threads),
+        ]
+    return entries
+
+
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(before, tuple):
+        return len(before) == len(after) and all(map(_same, before, after))
+    if hasattr(before, "shape"):
+        return bool((before == after).all())
+    return bool(before == after)
+
+
+def _set_filters(filters: list[Any]) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+    # Forget which warnings were shown under the foreign filters.
+    getattr(warnings, "_filters_mutated", lambda: None)()
+
+
+def _set_environment(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)

@@ -1,0 +1,279 @@
+"""One job: a method, or the whole ladder, on one world, from recipe to stored run.
+
+A job's key is the hash of all that its result depends on, so a finished one is never redone and
+two runners never disagree about which it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundtruth import catalogue, evaluation, hashing, ladder, outputs, provenance
+from groundtruth.errors import GroundtruthError
+from groundtruth.evaluators import METRICS
+from groundtruth.evaluators.registry import names
+from groundtruth.report import Report
+from groundtruth.result import Result
+from groundtruth.score_data import ScoreData, Scoring
+from groundtruth.store import Store
+from groundtruth.suites import MethodSpec
+from groundtruth.testbed import Testbed
+
+_FRONTIER_POINTS = 65
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all jobs of a suite share."""
+
+    suite: str | None
+    lock: str | None
+    scoring: Scoring
+    threshold: float
+    share: float
+
+
+@dataclass(frozen=True)
+class World:
+    """A testbed by recipe."""
+
+    testbed: str
+    parameters: dict[str, Any]
+    seed: int
+    n_train: int
+
+    def build(self) -> Testbed:
+        return catalogue.build(self.testbed, seed=self.seed, **self.parameters)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A method on a world; or, with `rows`, those ladder rows."""
+
+    world: World
+    settings: Settings
+    method: MethodSpec | None = None
+    rows: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        what = "ladder" if self.method is None else self.method.name
+        return f"{self.world.testbed} seed {self.world.seed}: {what}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a job came to: keys of its runs, how many were there already, and failures."""
+
+    label: str
+    keys: tuple[str, ...]
+    n_reused: int
+    failures: tuple[str, ...]
+    busy: bool = False
+
+
+def run_job(job: Job, out: Path, tell: Callable[[str], None] | None = None) -> Done:
+    """Run `job` unless its result is stored already; store every result, failures included."""
+    store = Store(out)
+    testbed = job.world.build()
+    if job.method is not None:
+        return _run_method(job, job.method, testbed, store)
+    return _run_rows(job, testbed, store, tell)
+
+
+def method_key(job: Job, testbed: Testbed, name: str, parameters: dict[str, Any]) -> str:
+    """The hash under which a run is stored."""
+    return hashing.digest(
+        {
+            "testbed": testbed.hash,
+            "recipe": hashing.jsonable(testbed.recipe.description()),
+            "method": name,
+            "parameters": hashing.jsonable(parameters),
+            "source": _source_hash(name),
+            "scoring": job.settings.scoring.description(),
+            "threshold": job.settings.threshold,
+            "share": job.settings.share,
+            "n_train": job.world.n_train,
+            "metrics": sorted(metric.key for metric in METRICS.values()),
+        }
+    )
+
+
+def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> Done:
+    entry = catalogue.method(spec.name)
+    assert entry.make is not None
+    key = method_key(job, testbed, spec.name, spec.parameters)
+    with store.lock(key) as held:
+        if not held:
+            return Done(job.label, (key,), 0, (), busy=True)
+        if store.is_complete(key):
+            return Done(job.label, (key,), 1, ())
+        data = ScoreData(testbed, job.settings.scoring)
+        ladder.references(data, n_train=job.world.n_train)
+        error, report = None, None
+        with provenance.Stopwatch() as watch:
+            try:
+                report = _score(job, spec, entry, data)
+            except (Exception, SystemExit) as raised:
+                error = _described(raised)
+        record = {
+            **_context(job, testbed, spec.name, entry.kind, entry.summary, spec.parameters),
+            "status": "ok" if report is not None else "failed",
+            "error": error,
+            "flags": list(report.flags) if report is not None else [],
+            "verdict": report.verdict if report is not None else "",
+            "provenance": {**provenance.collect(), **watch.usage.to_json()},
+        }
+        if report is None:
+            record["results"] = _floor_results(data, job.world.n_train, error or {})
+            store.save(key, record, {})
+            return Done(job.label, (key,), 0, (f"{job.label}: {(error or {}).get('message')}",))
+        record["results"] = {k: r.to_json() for k, r in report.results.items()}
+        store.save(key, record, explanation_tensors(report))
+    return Done(job.label, (key,), 0, ())
+
+
+def _score(job: Job, spec: MethodSpec, entry: catalogue.MethodEntry, data: ScoreData) -> Report:
+    explanation, flags = evaluation.explain(
+        data.testbed, entry.make, seed=job.world.seed, **spec.parameters
+    )
+    return evaluation.score_outputs(
+        data,
+        outputs.take_outputs(explanation, data),
+        name=spec.name,
+        seed=job.world.seed,
+        n_train=job.world.n_train,
+        threshold=job.settings.threshold,
+        share=job.settings.share,
+        flags=flags,
+    )
+
+
+def explanation_tensors(report: Report) -> dict[str, np.ndarray]:
+    """The explanation as scored: decoder, bias, and sparse codes on every part of the data.
+
+    With the testbed's recipe, all scores can be computed again from these.
+    """
+    out = report.comparison.outputs
+    tensors = {"decoder": out.decoder.astype(np.float32), "bias": out.bias}
+    for part in ("select", "score", "positives"):
+        codes = getattr(out, part)
+        if codes is not None:
+            tensors[f"{part}.values"] = codes.data.astype(np.float32)
+            tensors[f"{part}.latents"] = codes.indices.astype(np.int32)
+            tensors[f"{part}.starts"] = codes.indptr.astype(np.int64)
+    for metric in ("recover.joint", "recover.recall"):
+        for name, array in report.results[metric].evidence.items():
+            tensors[f"{metric}.{name}"] = np.ascontiguousarray(array)
+    return tensors
+
+
+def _run_rows(
+    job: Job, testbed: Testbed, store: Store, tell: Callable[[str], None] | None
+) -> Done:
+    keys = {row: method_key(job, testbed, row, {}) for row in job.rows}
+    missing = [row for row in job.rows if not store.is_complete(keys[row])]
+    data = ScoreData(testbed, job.settings.scoring)
+    for row in missing:
+        with provenance.Stopwatch() as watch:
+            scored = ladder.ladder(data, [row], n_train=job.world.n_train, tell=tell)[row]
+        record = {
+            **_context(job, testbed, row, scored.kind, scored.summary, {}),
+            "status": "ok",
+            "error": None,
+            "flags": [],
+            "verdict": scored.note,
+            "results": {k: r.to_json() for k, r in scored.results.items()},
+            "provenance": {**provenance.collect(), **watch.usage.to_json()},
+        }
+        store.save(keys[row], record, {})
+    return Done(job.label, tuple(keys.values()), len(job.rows) - len(missing), ())
+
+
+def _context(
+    job: Job, testbed: Testbed, name: str, kind: str, summary: str, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "suite": job.settings.suite,
+        "lock": job.settings.lock,
+        "testbed": describe_testbed(testbed),
+        "method": {
+            "name": name,
+            "kind": kind,
+            "summary": summary,
+            "parameters": hashing.jsonable(parameters),
+            "source": _source_hash(name),
+        },
+        "seed": job.world.seed,
+        "scoring": job.settings.scoring.description(),
+        "n_train": job.world.n_train,
+    }
+
+
+def describe_testbed(testbed: Testbed) -> dict[str, Any]:
+    """Plain JSON about a testbed: recipe, hash, sizes and its capacity frontier."""
+    truth = testbed.truth.features
+    learned = np.unique(np.linspace(0, truth.n_features, _FRONTIER_POINTS).astype(int))
+    varies = truth.variance.any()
+    explained = truth.explained_by_top(learned) if varies else np.zeros(len(learned))
+    return {
+        "name": testbed.name,
+        "hash": testbed.hash,
+        "recipe": hashing.jsonable(testbed.recipe.description()),
+        "n_features": truth.n_features,
+        "d": truth.d,
+        "expected_l0": truth.expected_l0,
+        "noise": truth.noise,
+        "truth_class": testbed.truth_class,
+        "summary": catalogue.testbed_summary(testbed.name),
+        "source": testbed.source,
+        "frontier": {
+            "recall": (learned / truth.n_features).tolist(),
+            "explained": explained.tolist(),
+        },
+    }
+
+
+def _floor_results(
+    data: ScoreData, n_train: int, error: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Every metric of a failed run at its floor: the floor of the identity row's width."""
+    known = ladder.ladder(data, ["O0-identity"], n_train=n_train)["O0-identity"].results
+    reason = f"the run failed: {error.get('type')}"
+    out = {}
+    for name in names():
+        base = known[name]
+        failed = Result(base.metric, base.floor, "failed", reason)
+        out[name] = failed.between(
+            base.floor, base.floor_kind, base.ceiling, base.ceiling_kind
+        ).to_json()
+    return out
+
+
+def _described(raised: BaseException) -> dict[str, Any]:
+    cause = raised.__cause__ if isinstance(raised, GroundtruthError) else None
+    kind = type(raised if cause is None else cause).__name__
+    text = "".join(traceback.format_exception(raised))
+    return {"type": kind, "message": str(raised), "traceback": text[-20_000:]}
+
+
+def _source_hash(name: str) -> str:
+    """Hash of the source of a method of the user's own; empty for what we ship.
+
+    An edited method is another method: its runs are not reused.
+    """
+    if ":" not in name:
+        return ""
+    make = catalogue.method(name).make
+    try:
+        module = inspect.getmodule(make)
+        return hashing.digest(inspect.getsource(module if module is not None else make))  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return "unknown"

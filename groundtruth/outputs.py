@@ -1,0 +1,274 @@
+"""An explanation as arrays: its decoder, and its codes on the data that scores.
+
+`take_outputs` is the only place where a method's encode runs for scoring. It runs in inference
+mode on copies of the activations, and everything that comes back is checked and copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from groundtruth import arrays, guard
+from groundtruth.errors import ExplanationError, GroundtruthError, MethodError
+from groundtruth.explanation import Dictionary
+from groundtruth.score_data import ScoreData
+
+BATCH_DEPENDENT = "batch_dependent"
+NONDETERMINISTIC = "nondeterministic"
+MUTATES_INPUT = "mutates_input"
+
+FLAGS = {
+    BATCH_DEPENDENT: (
+        "codes of a sample depend on the other samples in its batch; scores hold for batches of "
+        "1,024 only. Score the inference-mode encoder (a global threshold) instead."
+    ),
+    NONDETERMINISTIC: "two calls of encode on the same samples gave different codes.",
+    MUTATES_INPUT: "encode changes its input in place (it was given a copy).",
+}
+
+_PROBE = 256  # rows on which encode is called again to see whether codes are stable
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What an explanation says, as arrays.
+
+    Fields:
+        decoder: (k, d) float64.
+        bias: (d,).
+        signed: whether codes may be negative.
+        select, score, positives: codes (n, k) CSR on the three parts; None if not claimed.
+        reconstruction: (n_score, d) on `score`; None if there are no codes.
+        flags: names from `FLAGS`, and "changed <global state>".
+    """
+
+    decoder: np.ndarray
+    bias: np.ndarray
+    signed: bool = False
+    select: sp.csr_array | None = None
+    score: sp.csr_array | None = None
+    positives: sp.csr_array | None = None
+    reconstruction: np.ndarray | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int:
+        return self.decoder.shape[0]
+
+
+def take_outputs(
+    dictionary: Dictionary, data: ScoreData, *, tick: Callable[[], None] | None = None
+) -> Outputs:
+    """The arrays of `dictionary` on `data`.
+
+    Args:
+        tick: called after each block, for progress.
+
+    Raises:
+        ExplanationError: codes or reconstruction of the wrong shape, not finite, not floating
+            point, or negative where `signed` is False.
+        MethodError: encode or decode raised; the cause is chained.
+    """
+    dictionary.check_width(data.truth.d)
+    if dictionary.encode is None:
+        return Outputs(dictionary.decoder, dictionary.bias, dictionary.signed)
+    encoder = _Encoder(dictionary)
+    with guard.restored() as changed, _inference_mode(dictionary.encode):
+        first, _ = next(iter(data.chunks("select")))
+        flags = encoder.probe(first[:_PROBE])
+        codes: dict[str, sp.csr_array] = {}
+        reconstruction: list[np.ndarray] = []
+        for part in ("select", "score", "positives"):
+            blocks = []
+            for x, _ in data.chunks(part):
+                blocks.append(encoder.codes(x, part))
+                if part == "score":
+                    reconstruction.append(encoder.reconstruction(blocks[-1]))
+                if tick is not None:
+                    tick()
+            codes[part] = _stack(blocks, dictionary.k)
+    flags += [f"changed {name}" for name in changed]
+    return Outputs(
+        dictionary.decoder,
+        dictionary.bias,
+        dictionary.signed,
+        reconstruction=np.concatenate(reconstruction),
+        flags=tuple(flags),
+        **codes,
+    )
+
+
+def linear_outputs(
+    decoder: np.ndarray,
+    bias: np.ndarray,
+    select: sp.csr_array,
+    score: sp.csr_array,
+    positives: sp.csr_array,
+    *,
+    signed: bool = False,
+) -> Outputs:
+    """Outputs of codes that are already at hand, with x_hat = codes @ decoder + bias."""
+    reconstruction = np.asarray(score.astype(np.float64) @ decoder + bias)
+    return Outputs(decoder, bias, signed, select, score, positives, reconstruction)
+
+
+def dense_to_csr(codes: np.ndarray) -> sp.csr_array:
+    """CSR of a dense (n, k) array, a latent firing where the code is not 0."""
+    fires = codes != 0
+    start = np.zeros(len(codes) + 1, dtype=np.int64)
+    np.cumsum(np.count_nonzero(fires, axis=1), out=start[1:])
+    flat = np.flatnonzero(fires)
+    columns = (flat % max(1, codes.shape[1])).astype(np.int32)
+    out = sp.csr_array((codes.ravel()[flat], columns, start), codes.shape)
+    out.has_sorted_indices = True
+    return out
+
+
+class _Encoder:
+    """Calls encode and decode with the array kind they take, and checks what comes back."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self.dictionary = dictionary
+        others = [k for k in ("torch", "numpy") if k != dictionary.kind]
+        self._kinds: list[Any] = [dictionary.kind, *others]
+
+    def codes(self, x: np.ndarray, part: str) -> sp.csr_array:
+        """encode(x) as CSR (n, k)."""
+        raw = self._call("encode", self.dictionary.encode, x)
+        return self._checked(raw, len(x), part)
+
+    def reconstruction(self, codes: sp.csr_array) -> np.ndarray:
+        """x_hat (n, d) of the codes."""
+        claim = self.dictionary
+        if claim.decode is None:
+            return np.asarray(codes.astype(np.float64) @ claim.decoder + claim.bias)
+        raw = self._call("decode", claim.decode, codes.toarray())
+        out = arrays.to_numpy("decode", raw).astype(np.float64)
+        if out.shape != (codes.shape[0], claim.d):
+            raise ExplanationError(
+                f"decode: expected shape ({codes.shape[0]}, {claim.d}), got {out.shape}."
+            )
+        arrays.check_finite("decode", out)
+        return out
+
+    def probe(self, x: np.ndarray) -> list[str]:
+        """Flags of an encode whose codes are not a function of the sample alone."""
+        flags = []
+        given = x.copy()
+        first = self._checked(self._call("encode", self.dictionary.encode, given), len(x), "select")
+        if not np.array_equal(given, x):
+            flags.append(MUTATES_INPUT)
+        again = self.codes(x, "select")
+        if _differ(first, again):
+            return [*flags, NONDETERMINISTIC]
+        cut = min(7, len(x) - 1)
+        if cut > 0:
+            parts = [self.codes(x[:cut], "select"), self.codes(x[cut:], "select")]
+            if _differ(first, _stack(parts, self.dictionary.k)):
+                flags.append(BATCH_DEPENDENT)
+        return flags
+
+    def _call(self, label: str, function: Any, array: np.ndarray) -> Any:
+        failures: list[Exception] = []
+        for kind in self._kinds:
+            # A copy: an encode that edits its input must not edit the data.
+            argument = arrays.from_numpy(array.copy(), kind, self._like(kind))
+            try:
+                with _no_grad():
+                    out = function(argument)
+            except GroundtruthError:
+                raise
+            except (TypeError, AttributeError) as error:
+                failures.append(error)
+                continue
+            except Exception as error:
+                raise MethodError(f"{label} raised {type(error).__name__}: {error}") from error
+            self._kinds = [kind]
+            return out
+        error = failures[0]
+        raise MethodError(f"{label} raised {type(error).__name__}: {error}") from error
+
+    def _like(self, kind: str) -> Any:
+        return self.dictionary.like if kind == "torch" else None
+
+    def _checked(self, raw: Any, n: int, part: str) -> sp.csr_array:
+        k = self.dictionary.k
+        if raw is None or isinstance(raw, (dict, str)):
+            raise ExplanationError(
+                f"encode: expected codes (n, {k}) as an array, got {type(raw).__name__}."
+            )
+        if sp.issparse(raw):
+            out = sp.csr_array(raw)
+            arrays.to_numpy("encode", out.data)  # refuses integers and complex numbers
+            out.sum_duplicates()
+            out.eliminate_zeros()
+        else:
+            dense = arrays.to_numpy("encode", raw)
+            if dense.ndim != 2:
+                raise ExplanationError(f"encode: expected shape ({n}, {k}), got {dense.shape}.")
+            out = dense_to_csr(dense)
+        if out.shape != (n, k):
+            hint = " Codes look transposed." if out.shape == (k, n) else ""
+            raise ExplanationError(
+                f"encode: expected shape ({n}, {k}) for {n} samples and {k} latents, got "
+                f"{out.shape}.{hint}"
+            )
+        self._check_values(out, part)
+        return out.copy()
+
+    def _check_values(self, codes: sp.csr_array, part: str) -> None:
+        bad = np.flatnonzero(~np.isfinite(codes.data))
+        if bad.size:
+            row = int(np.searchsorted(codes.indptr, bad[0], side="right") - 1)
+            raise ExplanationError(
+                f"encode: expected finite codes, got {codes.data[bad[0]]} ({bad.size} such values), "
+                f"first at sample {row} of its block, latent {codes.indices[bad[0]]}, on the "
+                f"{part} data."
+            )
+        if not self.dictionary.signed and np.any(codes.data < 0):
+            at = int(np.argmin(codes.data))
+            raise ExplanationError(
+                f"encode: expected codes >= 0, got {codes.data[at]:.4g} for latent "
+                f"{codes.indices[at]}. If negative codes are meant, pass "
+                "gt.Dictionary(..., signed=True); otherwise apply the activation function."
+            )
+
+
+def _differ(first: sp.csr_array, second: sp.csr_array) -> bool:
+    """Whether codes differ by more than round-off: in over 0.1 % of the firings."""
+    scale = np.abs(first.data).max(initial=0.0)
+    gap = abs(first - second)
+    return int((gap.data > 1e-3 * scale).sum()) > 1e-3 * max(first.nnz, second.nnz)
+
+
+def _stack(blocks: list[sp.csr_array], k: int) -> sp.csr_array:
+    if not blocks:
+        return sp.csr_array((0, k), dtype=np.float32)
+    return sp.csr_array(sp.vstack(blocks, format="csr"))
+
+
+def _no_grad() -> Any:
+    torch = sys.modules.get("torch")
+    return contextlib.nullcontext() if torch is None else torch.no_grad()
+
+
+@contextlib.contextmanager
+def _inference_mode(encode: Any) -> Iterator[None]:
+    """If `encode` is a torch module's method (or a module), that module in eval mode."""
+    owner = getattr(encode, "__self__", encode)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(owner, torch.nn.Module) or not owner.training:
+        yield
+        return
+    owner.eval()
+    try:
+        yield
+    finally:
+        owner.train()

@@ -1,0 +1,201 @@
+"""Means over worlds: what a row of the table holds.
+
+A world is the unit. The interval is Student's over the runs of one method, one per world; a
+single run keeps its own interval, which is over features or samples, and is marked n=1. A failed
+run counts at the floor. An undefined one is left out of the mean, counted, and its reason kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from groundtruth import ladder
+from groundtruth.evaluators import statistics
+from groundtruth.reporting.runs import KINDS, Kind, Run, World
+from groundtruth.result import Metric, Result
+
+JOINT = "recover.joint"
+PRECISION = "recover.joint_precision"
+EV = "recon.ev_total"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One metric of one method, over its runs.
+
+    Fields:
+        value: mean over the runs where it is defined, failed ones at the floor; None if nowhere.
+        low, high: 95 % interval, cut to the metric's range; None where there is none.
+        over: what the interval is over: "worlds", "one run" or "".
+        floor, ceiling, normalised: means of what the runs state; a failed run's normalised is 0.
+        n_runs, n_undefined, n_failed: runs in all, left out, and counted at the floor.
+        reason: the first reason why a run was left out.
+    """
+
+    metric: Metric
+    value: float | None
+    low: float | None
+    high: float | None
+    over: str
+    floor: float | None
+    ceiling: float | None
+    normalised: float | None
+    n_runs: int
+    n_undefined: int
+    n_failed: int
+    reason: str
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high), or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one testbed; `row[metric]` is its `Mean`, None where it was not computed."""
+
+    label: str
+    kind: Kind
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def means(self) -> dict[str, Mean]:
+        names = dict.fromkeys(name for run in self.runs for name in run.results)
+        return {name: _mean(name, self.runs) for name in names}
+
+    def __getitem__(self, metric: str) -> Mean | None:
+        return self.means.get(metric)
+
+    def value(self, metric: str) -> float | None:
+        """The mean itself; None where undefined or not computed."""
+        mean = self[metric]
+        return None if mean is None else mean.value
+
+    @property
+    def n_failed(self) -> int:
+        return sum(run.failed for run in self.runs)
+
+    @property
+    def width(self) -> str:
+        """Latents, where the parameters name them; a range where runs differ."""
+        found = {run.parameters.get("width") for run in self.runs}
+        widths = sorted(w for w in found if isinstance(w, int) and not isinstance(w, bool))
+        if not widths:
+            return ""
+        return str(widths[0]) if len(widths) == 1 else f"{widths[0]}-{widths[-1]}"
+
+    @property
+    def sign_mode(self) -> str:
+        """"signed", "absolute", both, or "" where no result says."""
+        found = {r.parameters.get("sign_mode") for run in self.runs for r in run.results.values()}
+        return "/".join(sorted(mode for mode in found if isinstance(mode, str)))
+
+
+@dataclass(frozen=True)
+class Section:
+    """One testbed: oracles in ladder order, methods by joint recall, controls in ladder order."""
+
+    testbed: str
+    rows: tuple[Row, ...]
+
+    def of(self, kind: Kind) -> list[Row]:
+        """The rows of one kind."""
+        return [row for row in self.rows if row.kind == kind]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def worlds(self) -> list[World]:
+        """Every world once, in the order of the runs."""
+        return list({run.world.hash: run.world for run in self.runs}.values())
+
+    @property
+    def sign_modes(self) -> set[str]:
+        """More than one if rows may not be compared without a mark."""
+        return {row.sign_mode for row in self.rows if row.sign_mode}
+
+    def chance(self, metric: str) -> float | None:
+        """Mean floor over the methods, else over all rows."""
+        return self._bound(metric, "floor")
+
+    def ceiling(self, metric: str) -> float | None:
+        """Mean ceiling over the methods, else over all rows."""
+        return self._bound(metric, "ceiling")
+
+    def _bound(self, metric: str, which: str) -> float | None:
+        for rows in (self.of("method"), list(self.rows)):
+            means = [mean for row in rows if (mean := row[metric]) is not None]
+            known = [b for mean in means if (b := getattr(mean, which)) is not None]
+            if known:
+                return float(np.mean(known))
+        return None
+
+
+def aggregate(runs: Sequence[Run]) -> list[Section]:
+    """One section per testbed, in the order in which testbeds first appear."""
+    return [
+        _section(testbed, [run for run in runs if run.testbed == testbed])
+        for testbed in dict.fromkeys(run.testbed for run in runs)
+    ]
+
+
+def _section(testbed: str, runs: list[Run]) -> Section:
+    groups = dict.fromkeys((run.kind, run.label) for run in runs)
+    rows = [
+        Row(label, kind, tuple(r for r in runs if (r.kind, r.label) == (kind, label)))
+        for kind, label in groups
+    ]
+    return Section(testbed, tuple(sorted(rows, key=_order)))
+
+
+def _order(row: Row) -> tuple[int, float, str]:
+    group = KINDS.index(row.kind)
+    if row.kind == "method":
+        joint = row.value(JOINT)
+        return group, np.inf if joint is None else -joint, row.label
+    ids = ladder.row_ids()
+    name = row.runs[0].method
+    return group, ids.index(name) if name in ids else len(ids), row.label
+
+
+def _mean(name: str, runs: Sequence[Run]) -> Mean:
+    found = [run.results[name] for run in runs if name in run.results]
+    defined = [r for r in found if r.value is not None]
+    low, high, over = _interval(defined)
+    return Mean(
+        metric=found[0].metric,
+        value=_average(r.value for r in defined),
+        low=low,
+        high=high,
+        over=over,
+        floor=_average(r.floor for r in found),
+        ceiling=_average(r.ceiling for r in found),
+        normalised=_average(0.0 if r.status == "failed" else r.normalised for r in defined),
+        n_runs=len(found),
+        n_undefined=len(found) - len(defined),
+        n_failed=sum(r.status == "failed" for r in found),
+        reason=next((r.reason for r in found if r.value is None), ""),
+    )
+
+
+def _interval(defined: list[Result]) -> tuple[float | None, float | None, str]:
+    if len(defined) == 1:
+        only = defined[0]
+        return only.low, only.high, "one run" if only.interval else ""
+    if not defined:
+        return None, None, ""
+    _, low, high = statistics.t_interval([r.value for r in defined if r.value is not None])
+    least, most = defined[0].metric.range
+    return max(low, least), min(high, most), "worlds"
+
+
+def _average(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,140 @@
+"""What a reader needs to judge the numbers and to redo them."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from groundtruth import hashing
+from groundtruth.reporting import naming
+from groundtruth.reporting.runs import Run
+
+Fact = tuple[str, str]
+_UNKNOWN = "not stored"
+
+
+def footer(runs: Sequence[Run]) -> list[Fact]:
+    """(name, value) pairs, in the order in which they are shown."""
+    failed = sum(run.failed for run in runs)
+    return [
+        ("suite", _several(run.suite for run in runs)),
+        ("lock (SHA-256)", _several(run.lock for run in runs)),
+        ("groundtruth", _several(_package(run) for run in runs)),
+        ("metric versions", _metrics(runs)),
+        ("cosine threshold tau", _parameter(runs, "threshold")),
+        ("activity share phi", _parameter(runs, "share")),
+        ("sign mode", _parameter(runs, "sign_mode")),
+        ("split sizes", _several(_splits(run) for run in runs)),
+        ("training budget n_train", _several(run.n_train for run in runs)),
+        ("worlds", _worlds(runs)),
+        ("intervals", "95 %, Student over worlds; of a single run, the run's own"),
+        ("runs", f"{len(runs)}, of which {failed} failed"),
+        ("failed runs", "counted at the metric's floor, never dropped"),
+        ("hardware", _several(_hardware(run) for run in runs)),
+        ("software", _several(_software(run) for run in runs)),
+        ("time", _cost(runs)),
+        ("redo", _command(runs)),
+    ]
+
+
+def failures(runs: Sequence[Run]) -> list[str]:
+    """One line per failed run: which, and why."""
+    return [
+        f"{run.place}: {naming.shorten(run.error or 'no error was stored', 300)}"
+        for run in runs
+        if run.failed
+    ]
+
+
+def _several(values: Iterable[object]) -> str:
+    """The one value, or each with the number of runs that have it."""
+    found = Counter(_UNKNOWN if v is None or v == "" else naming.one_line(v) for v in values)
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{value} ({count} runs)" for value, count in found.most_common())
+
+
+def _package(run: Run) -> str:
+    version, git = run.provenance.get("groundtruth"), run.provenance.get("git")
+    if isinstance(git, dict) and git.get("commit"):
+        dirty = ", changed" if git.get("dirty") else ""
+        return f"{version} (commit {str(git['commit'])[:12]}{dirty})"
+    return f"{version} (commit {git[:12]})" if isinstance(git, str) and git else str(version or "")
+
+
+def _metrics(runs: Sequence[Run]) -> str:
+    return ", ".join(sorted({r.metric.key for run in runs for r in run.results.values()}))
+
+
+def _parameter(runs: Sequence[Run], name: str) -> str:
+    results = [result for run in runs for result in run.results.values()]
+    found = {str(r.parameters[name]) for r in results if r.parameters.get(name) is not None}
+    return ", ".join(sorted(map(naming.one_line, found))) or _UNKNOWN
+
+
+def _splits(run: Run) -> str:
+    return ", ".join(f"{name} {_short(size)}" for name, size in sorted(run.scoring.items()))
+
+
+def _worlds(runs: Sequence[Run]) -> str:
+    found: dict[str, dict[int, str]] = {}
+    for run in runs:
+        found.setdefault(run.testbed, {})[run.seed] = run.world.hash[:12]
+    return "; ".join(
+        f"{testbed}: " + ", ".join(f"seed {seed} {text}" for seed, text in sorted(seeds.items()))
+        for testbed, seeds in found.items()
+    )
+
+
+def _hardware(run: Run) -> str:
+    known = run.provenance
+    cpu, device = known.get("cpu"), known.get("device")
+    parts = [known.get("platform"), _named(cpu), _named(device)]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _named(part: Any) -> str:
+    if not isinstance(part, dict):
+        return "" if part is None else str(part)
+    return " ".join(_short(v) for v in part.values() if v not in (None, ""))
+
+
+def _software(run: Run) -> str:
+    libraries = run.provenance.get("versions", run.provenance.get("libraries"))
+    python = run.provenance.get("python")
+    names = libraries if isinstance(libraries, dict) else {}
+    parts = [f"{name} {version}" for name, version in names.items() if version is not None]
+    return ", ".join([str(python)] * bool(python) + parts)
+
+
+def _cost(runs: Sequence[Run]) -> str:
+    wall = [w for run in runs if (w := run.provenance.get("wall_seconds")) is not None]
+    cpu = [c for run in runs if (c := run.provenance.get("cpu_seconds")) is not None]
+    peak = [p for run in runs if (p := run.provenance.get("peak_rss_bytes")) is not None]
+    if not wall:
+        return _UNKNOWN
+    text = f"{_duration(sum(wall))} of runs, added up"
+    text += f"; {_duration(sum(cpu))} of processor" if cpu else ""
+    return text + (f"; at most {max(peak) / 2**20:,.0f} MiB of memory" if peak else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _command(runs: Sequence[Run]) -> str:
+    suites = sorted({run.suite for run in runs if run.suite})
+    if not suites:
+        return "these runs belong to no suite; each record holds its recipe, parameters and seed"
+    return "; ".join(f"groundtruth run {shlex.quote(suite)} --out DIR" for suite in suites)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return value if isinstance(value, str) else hashing.canonical_json(value)

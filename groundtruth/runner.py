@@ -1,0 +1,164 @@
+"""Runs a suite: one job after another or several at once, resumable, never losing a result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundtruth import catalogue, lockfile
+from groundtruth.errors import InputError, StoreError, reject
+from groundtruth.evaluators import names
+from groundtruth.jobs import Done, Job, Settings, World, run_job
+from groundtruth.store import Store
+from groundtruth.suites import MethodSpec, Suite, WorldSpec
+
+Watch = Callable[[str, int, int], None]
+"""watch(label, finished, total): called as jobs start and finish."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What `run_suite` did: records of all runs, and how they came about."""
+
+    records: list[dict[str, Any]]
+    n_reused: int
+    failures: list[str]
+    busy: list[str]
+
+
+def run_suite(
+    suite: Suite,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    watch: Watch | None = None,
+    lock: bool = True,
+) -> Ran:
+    """Run every job of `suite` that is not stored in `out` yet.
+
+    Runs are stored as they finish; after an interruption, the same call goes on. A method that
+    fails is recorded as failed, at the floor, and the rest goes on.
+
+    Args:
+        out: folder for runs, lock and report; one suite per folder.
+        jobs: processes at a time. Each gets its share of the cores.
+        watch: told about progress.
+        lock: fix the suite in `suite.lock.json` first, so that the folder holds it and nothing
+            else. Without, runs of any kind may be collected in one folder.
+
+    Raises:
+        UnknownName, InputError: a name or parameter in the suite is wrong; before anything runs.
+        StoreError: the folder holds another suite or cannot be written.
+    """
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise reject("jobs", jobs, "a whole number >= 1")
+    check_suite(suite)
+    out = Path(out)
+    sha256 = lockfile.write_lock(out, suite.manifest()) if lock else _no_lock(out)
+    settings = Settings(
+        suite.name if lock else None, sha256, suite.scoring, suite.threshold, suite.share
+    )
+    ladders, methods = _plan(suite, settings)
+    total, finished = len(ladders) + len(methods), 0
+    done: list[Done] = []
+    # Ladders first: methods on the same world then read their references from the cache.
+    for phase in (ladders, methods):
+        for job in _run(phase, out, jobs, lambda label: _tell(watch, label, finished, total)):
+            done.append(job)
+            finished += 1
+            _tell(watch, job.label, finished, total)
+    if lock:
+        lockfile.check_lock(out, suite.manifest())
+    keys = {key for job in done for key in job.keys}
+    records = [run.record for run in Store(out).records() if run.key in keys]
+    return Ran(
+        records,
+        sum(job.n_reused for job in done),
+        [failure for job in done for failure in job.failures],
+        [job.label for job in done if job.busy],
+    )
+
+
+def single(
+    testbed: str,
+    method: str,
+    *,
+    seed: int,
+    parameters: dict[str, Any],
+    testbed_parameters: dict[str, Any],
+    **changes: Any,
+) -> Suite:
+    """The suite of one method on one world, with the rows that its scores need."""
+    entry = catalogue.method(method)
+    specs = () if entry.make is None else (MethodSpec(method, parameters),)
+    rows = ["O0-identity", "O1-prior", "O2*-linear", "C0-random"]
+    if entry.make is None and method not in rows:
+        rows.append(method)
+    return Suite(
+        f"{testbed} {method}",
+        1,
+        "one method on one world",
+        (WorldSpec(testbed, specs, (seed,), testbed_parameters),),
+        rows=tuple(rows),
+        **changes,
+    )
+
+
+def check_suite(suite: Suite) -> None:
+    """Raise for anything in the suite that does not exist, before anything runs."""
+    names(suite.primary)
+    for world in suite.worlds:
+        for seed in world.seeds:
+            catalogue.build(world.testbed, seed=seed, **world.parameters)
+        for spec in world.methods:
+            entry = catalogue.method(spec.name)
+            if entry.make is None:
+                raise InputError(
+                    f"{spec.name} is a row of the ladder, made from the testbed and not by a "
+                    "method; list it under rows."
+                )
+            catalogue.check_parameters(entry, spec.parameters)
+
+
+def _no_lock(out: Path) -> None:
+    if (out / lockfile.NAME).exists():
+        held = lockfile.read_lock(out)["manifest"].get("suite")
+        raise StoreError(
+            f"{out.name}: holds the locked suite {held!r}; single runs would mix with it. "
+            "Use another --out."
+        )
+
+
+def _plan(suite: Suite, settings: Settings) -> tuple[list[Job], list[Job]]:
+    ladders, methods = [], []
+    for spec in suite.worlds:
+        for seed in spec.seeds:
+            world = World(spec.testbed, spec.parameters, seed, spec.n_train)
+            ladders.append(Job(world, settings, rows=suite.rows))
+            methods += [Job(world, settings, method) for method in spec.methods]
+    return ladders, methods
+
+
+def _run(
+    phase: list[Job], out: Path, jobs: int, tell: Callable[[str], None]
+) -> Iterator[Done]:
+    if jobs == 1 or len(phase) <= 1:
+        for job in phase:
+            tell(job.label)
+            yield run_job(job, out, lambda row, job=job: tell(f"{job.label} {row}"))
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with parallel_config("loky", inner_max_num_threads=threads):
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(
+            delayed(run_job)(job, out) for job in phase
+        )
+
+
+def _tell(watch: Watch | None, label: str, finished: int, total: int) -> None:
+    if watch is not None:
+        watch(label, finished, total)

@@ -1,0 +1,138 @@
+"""The data that scores: drawn from streams that no subject can reach.
+
+Three parts. `select`: anything chosen by looking at data is chosen here. `score`: the numbers are
+computed here. `positives`: more score samples in which a given feature fires, so that rare
+features are scored on enough firings; negatives are weighted by the exact firing probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from groundtruth.errors import InputError, reject
+from groundtruth.testbed import BLOCK, Testbed
+from groundtruth.truth import FeatureTruth
+
+PARTS = ("select", "score", "positives")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How much data scores.
+
+    Fields:
+        n_select, n_score: samples in the two splits.
+        n_positives: firings of each feature to score on; features that fire less often in
+            `score` are topped up with samples drawn given that they fire. None: 400 for small
+            dictionaries, fewer for large ones (200,000 / n_features, at least 50).
+    """
+
+    n_select: int = 10_000
+    n_score: int = 20_000
+    n_positives: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_select", "n_score"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 2:
+                raise reject(
+                    f"scoring.{name}",
+                    value,
+                    "a whole number >= 2",
+                    "One sample has no variance; the default is "
+                    f"{getattr(Scoring, name):,}.",
+                )
+        positives = self.n_positives
+        if positives is not None and (not isinstance(positives, int) or positives < 0):
+            raise reject("scoring.n_positives", positives, "None or a whole number >= 0")
+
+    def positives_for(self, n_features: int) -> int:
+        """Firings per feature."""
+        if self.n_positives is not None:
+            return self.n_positives
+        return int(min(400, max(50, 200_000 // n_features)))
+
+    def description(self) -> dict[str, Any]:
+        return {
+            "n_select": self.n_select,
+            "n_score": self.n_score,
+            "n_positives": self.n_positives,
+        }
+
+
+@dataclass(frozen=True)
+class ScoreData:
+    """The scoring samples of one testbed with their truth.
+
+    Codes are CSR (n, n_features). Activations are drawn again on each pass (sampling is cheaper
+    than keeping them), except those of `score`.
+    """
+
+    testbed: Testbed
+    scoring: Scoring
+
+    @property
+    def truth(self) -> FeatureTruth:
+        return self.testbed.truth.features
+
+    @cached_property
+    def select(self) -> sp.csr_array:
+        return self._codes("select")
+
+    @cached_property
+    def score(self) -> sp.csr_array:
+        return self._codes("score")
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """(n_score, d) float32: the activations of `score`."""
+        return np.concatenate([x for x, _ in self.chunks("score")])
+
+    @cached_property
+    def forced(self) -> np.ndarray:
+        """(m,) the feature that is given to fire in each row of `positives`, sorted."""
+        truth = self.truth
+        natural = np.bincount(self.score.indices, minlength=truth.n_features)
+        wanted = self.scoring.positives_for(truth.n_features)
+        missing = np.where(truth.firing_probability > 0, np.maximum(0, wanted - natural), 0)
+        return np.repeat(np.arange(truth.n_features), missing)
+
+    @cached_property
+    def positives(self) -> sp.csr_array:
+        parts = [codes for _, codes in self.chunks("positives")]
+        if not parts:
+            return sp.csr_array((0, self.truth.n_features), dtype=np.float32)
+        return sp.csr_array(sp.vstack(parts, format="csr"))
+
+    def chunks(self, part: str) -> Iterator[tuple[np.ndarray, sp.csr_array]]:
+        """Blocks of x (<= BLOCK, d) float32 with codes (<= BLOCK, n_features), in order."""
+        if part == "positives":
+            for index, start in enumerate(range(0, len(self.forced), BLOCK)):
+                yield self.testbed.active_block("score", index, self.forced[start : start + BLOCK])
+            return
+        n = {"select": self.scoring.n_select, "score": self.scoring.n_score}[part]
+        for index, start in enumerate(range(0, n, BLOCK)):
+            x, codes = self.testbed.block(part, 0, index)
+            rows = min(BLOCK, n - start)
+            yield x[:rows], sp.csr_array(codes[:rows])
+
+    def _codes(self, part: str) -> sp.csr_array:
+        return sp.csr_array(sp.vstack([codes for _, codes in self.chunks(part)], format="csr"))
+
+
+def as_scoring(value: Scoring | dict[str, Any] | None) -> Scoring:
+    """Settings from None (defaults), a dict or a `Scoring`."""
+    if value is None:
+        return Scoring()
+    if isinstance(value, Scoring):
+        return value
+    try:
+        return Scoring(**value)
+    except TypeError as error:
+        raise InputError(f"scoring: {error}. Known: n_select, n_score, n_positives.") from None

@@ -1,0 +1,120 @@
+"""Suites: locked lists of worlds, methods and seeds, with one primary metric fixed beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from groundtruth import ladder
+from groundtruth.errors import UnknownName
+from groundtruth.evaluators import METRICS
+from groundtruth.evaluators.comparison import SHARE, THRESHOLD
+from groundtruth.score_data import Scoring
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method by name, with its parameters."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """A testbed by name with changed parameters, the seeds of its worlds, and who runs on it.
+
+    The method runs with the seed of the world, so a suite of n seeds has n worlds with one
+    training seed each.
+    """
+
+    testbed: str
+    methods: tuple[MethodSpec, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    n_train: int = ladder.N_TRAIN
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is run, fixed before the first result.
+
+    Fields:
+        rows: ladder rows run on every world.
+        primary: the metric that a claim is made on.
+        scoring: how much data scores.
+    """
+
+    name: str
+    version: int
+    summary: str
+    worlds: tuple[WorldSpec, ...]
+    rows: tuple[str, ...] = tuple(ladder.row_ids())
+    primary: str = "recover.joint"
+    scoring: Scoring = field(default_factory=Scoring)
+    threshold: float = THRESHOLD
+    share: float = SHARE
+
+    def manifest(self) -> dict[str, Any]:
+        """Plain JSON of everything that fixes the suite; its hash is the suite's lock."""
+        return {
+            "suite": self.name,
+            "version": self.version,
+            "primary": self.primary,
+            "metrics": sorted(metric.key for metric in METRICS.values()),
+            "rows": list(self.rows),
+            "scoring": self.scoring.description(),
+            "threshold": self.threshold,
+            "share": self.share,
+            "worlds": [
+                {
+                    "testbed": world.testbed,
+                    "parameters": world.parameters,
+                    "seeds": list(world.seeds),
+                    "n_train": world.n_train,
+                    "methods": [{"name": m.name, "parameters": m.parameters} for m in world.methods],
+                }
+                for world in self.worlds
+            ],
+        }
+
+
+def _saes(width: int, l0: float, n_samples: int) -> tuple[MethodSpec, ...]:
+    parameters = {"width": width, "l0": l0, "n_samples": n_samples}
+    return tuple(MethodSpec(f"sae/{name}", dict(parameters)) for name in ("relu", "topk", "batchtopk"))
+
+
+SUITES: dict[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            "demo",
+            1,
+            "Three sparse autoencoders and dictionary learning on a small world and a harder one, "
+            "with the whole ladder: about five minutes on two cores.",
+            (
+                WorldSpec(
+                    "sparse/small",
+                    (
+                        *_saes(128, 3, 400_000),
+                        MethodSpec("linear/dictionary-learning", {"width": 128}),
+                    ),
+                    n_train=400_000,
+                ),
+                WorldSpec(
+                    "sparse/zipf",
+                    _saes(1024, 4, 400_000),
+                    seeds=(0,),
+                    n_train=400_000,
+                ),
+            ),
+        ),
+    )
+}
+
+
+def suite(name: str) -> Suite:
+    """The suite called `name`."""
+    if name not in SUITES:
+        raise UnknownName("suite", name, SUITES)
+    return SUITES[name]

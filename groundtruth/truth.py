@@ -1,0 +1,239 @@
+"""What was planted. Truth is exact, float64 and read-only; nothing here is estimated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from groundtruth.errors import InputError, reject
+from groundtruth.magnitude import MagnitudeLaw
+
+IDENTIFIABLE = "identifiable"
+NEVER_ACTIVE = "never_active"
+SAMPLE_LIMITED = "sample_limited"
+ALWAYS_CONSTANT = "always_constant"
+DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Identifiability:
+    """Which features anyone could recover from `n_train` samples, and why not the others.
+
+    Fields:
+        n_train: the training budget, in samples, that this holds for.
+        threshold: the cosine that recovery asks for.
+        classes: (n_features,) one of the class names of this module.
+        reasons: class name -> one sentence.
+    """
+
+    n_train: int
+    threshold: float
+    classes: np.ndarray
+    reasons: dict[str, str]
+
+    @property
+    def identifiable(self) -> np.ndarray:
+        """(n_features,) bool."""
+        return self.classes == IDENTIFIABLE
+
+
+@dataclass(frozen=True)
+class FeatureTruth:
+    """A planted dictionary: x = sum_i a_i d_i + bias + noise, with independent firing.
+
+    a_i is 0 with probability 1 - p_i and a draw of the magnitude law with probability p_i.
+
+    Fields:
+        directions: (n_features, d) unit rows d_i.
+        firing_probability: (n_features,) p_i = P(a_i != 0), exact.
+        magnitude: the law of a_i given that it fires, in activation units.
+        bias: (d,) in activation units.
+        noise: standard deviation per dimension of isotropic Gaussian noise, >= 0.
+        signed: whether a_i may be negative. If not, a sign-flipped decoder row is wrong.
+        names: one per feature; "f0", "f1", ... if not given.
+        site: where the activations are read.
+
+    Raises:
+        InputError: wrong shapes, non-finite values, rows that are not unit, p outside [0, 1].
+    """
+
+    directions: np.ndarray
+    firing_probability: np.ndarray
+    magnitude: MagnitudeLaw
+    bias: np.ndarray
+    noise: float = 0.0
+    signed: bool = False
+    names: tuple[str, ...] = ()
+    site: str = "activations"
+
+    def __post_init__(self) -> None:
+        directions = _frozen("truth.directions", self.directions, 2)
+        n, d = directions.shape
+        if n == 0 or d == 0:
+            raise reject(
+                "truth.directions", directions.shape, "at least one feature in one dimension"
+            )
+        norms = np.linalg.norm(directions, axis=1)
+        bad = np.flatnonzero(np.abs(norms - 1) > 1e-9)
+        if bad.size:
+            raise InputError(
+                f"truth.directions: expected unit rows, got norm {norms[bad[0]]:.6g} in row "
+                f"{bad[0]} ({bad.size} such rows). Divide each row by its norm."
+            )
+        p = _frozen("truth.firing_probability", self.firing_probability, 1)
+        if p.shape != (n,) or np.any(p < 0) or np.any(p > 1):
+            raise InputError(
+                f"truth.firing_probability: expected shape ({n},) within [0, 1], got shape "
+                f"{p.shape} within [{p.min(initial=0):.4g}, {p.max(initial=0):.4g}]."
+            )
+        bias = _frozen("truth.bias", self.bias, 1)
+        if bias.shape != (d,):
+            raise reject("truth.bias", bias.shape, f"shape ({d},)")
+        if not (np.isfinite(self.noise) and self.noise >= 0):
+            raise reject("truth.noise", self.noise, "a finite number >= 0")
+        names = self.names or tuple(f"f{i}" for i in range(n))
+        if len(names) != n or len(set(names)) != n:
+            raise reject("truth.names", len(set(names)), f"{n} different names")
+        self.magnitude.check_features(n)
+        for key, value in {
+            "directions": directions,
+            "firing_probability": p,
+            "bias": bias,
+            "names": names,
+        }.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def n_features(self) -> int:
+        return self.directions.shape[0]
+
+    @property
+    def d(self) -> int:
+        return self.directions.shape[1]
+
+    @property
+    def expected_l0(self) -> float:
+        """E #{i: a_i != 0} = sum_i p_i, in features per sample."""
+        return float(self.firing_probability.sum())
+
+    @cached_property
+    def mean_activity(self) -> np.ndarray:
+        """(n_features,) E[a_i]."""
+        return _locked(self.firing_probability * self.magnitude.mean)
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """(n_features,) Var(a_i) = p_i E[m^2] - (p_i E[m])^2: the energy v_i of the feature."""
+        second = self.firing_probability * self.magnitude.second_moment
+        return _locked(np.maximum(0.0, second - self.mean_activity**2))
+
+    @cached_property
+    def energy_share(self) -> np.ndarray:
+        """(n_features,) v_i / sum v; zeros if nothing varies."""
+        total = self.variance.sum()
+        return _locked(self.variance / total if total > 0 else np.zeros(self.n_features))
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(d,) E[x], exact."""
+        return _locked(self.bias + self.mean_activity @ self.directions)
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """(d, d) Cov(x) = D^T diag(v) D + noise^2 I, exact (features fire independently)."""
+        weighted = self.directions * self.variance[:, None]
+        return _locked(self.directions.T @ weighted + self.noise**2 * np.eye(self.d))
+
+    @cached_property
+    def coherence(self) -> float:
+        """max over i != j of <d_i, d_j>, streamed; -1 for a single feature."""
+        top, block = -1.0, 1024
+        for start in range(0, self.n_features, block):
+            cosine = self.directions[start : start + block] @ self.directions.T
+            rows = np.arange(cosine.shape[0])
+            cosine[rows, rows + start] = -np.inf
+            top = max(top, float(cosine.max()))
+        return max(-1.0, top)
+
+    def coactivation(self, first: int, second: int) -> float:
+        """P(a_first != 0 and a_second != 0), exact."""
+        p = self.firing_probability
+        return float(p[first] if first == second else p[first] * p[second])
+
+    def explained_by_top(self, n_learned: np.ndarray | int) -> np.ndarray:
+        """Capacity frontier: explained variance if exactly the R most energetic atoms are learned.
+
+        EV*(R) = sum of the R largest v_i / (sum v + d noise^2). It counts each feature's own
+        energy and ignores interference, so it is a frontier for honest dictionaries, not a bound:
+        a rotated pair of atoms reaches EV 1 with no feature recovered.
+
+        Args:
+            n_learned: R, whole numbers in [0, n_features].
+        """
+        energy = np.concatenate([[0.0], np.cumsum(np.sort(self.variance)[::-1])])
+        total = energy[-1] + self.d * self.noise**2
+        if total <= 0:
+            raise InputError("capacity frontier: nothing varies in this world; it has no variance.")
+        return energy[np.asarray(n_learned)] / total
+
+    def identifiability(self, n_train: int, threshold: float = 0.9) -> Identifiability:
+        """Class of every feature at a training budget of `n_train` samples.
+
+        A direction reaches cosine t by averaging labelled samples once the feature has fired
+        about L0 t^2 / (1 - t^2) times (first order, interference of the other features); below
+        that it is sample-limited. This is a floor for supervised averaging: a method without
+        labels needs more.
+        """
+        if n_train < 0:
+            raise reject("n_train", n_train, "a number >= 0")
+        needed = self.expected_l0 * threshold**2 / (1 - threshold**2)
+        occurrences = n_train * self.firing_probability
+        classes = np.full(self.n_features, IDENTIFIABLE, dtype=object)
+        classes[occurrences < needed] = SAMPLE_LIMITED
+        classes[self._duplicates()] = DUPLICATE
+        constant = (self.firing_probability == 1) & (self.variance <= 1e-18)
+        classes[constant] = ALWAYS_CONSTANT
+        classes[occurrences == 0] = NEVER_ACTIVE
+        reasons = {
+            IDENTIFIABLE: "enough occurrences, and a direction of its own",
+            SAMPLE_LIMITED: (
+                f"fewer than {needed:.0f} expected occurrences in {n_train} training samples: "
+                f"too few for cosine {threshold}, even with labels"
+            ),
+            DUPLICATE: "another feature has the same direction",
+            ALWAYS_CONSTANT: "always on at a constant value: absorbed in the bias",
+            NEVER_ACTIVE: "never fires",
+        }
+        return Identifiability(n_train, threshold, classes, reasons)
+
+    def _duplicates(self) -> np.ndarray:
+        rounded = np.round(self.directions, 9) + 0.0
+        _, inverse, counts = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
+        return counts[inverse.ravel()] > 1
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that a testbed knows about its own workings; a kind that it has not is None."""
+
+    features: FeatureTruth
+
+
+def _frozen(name: str, value: object, ndim: int) -> np.ndarray:
+    array = np.array(value, dtype=np.float64)
+    if array.ndim != ndim:
+        raise reject(name, array.shape, f"an array with {ndim} axes")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        raise InputError(
+            f"{name}: expected finite values, got {len(bad)} NaN or infinite, first at "
+            f"{tuple(int(i) for i in bad[0])}."
+        )
+    return _locked(array)
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,221 @@
+"""Assignments agree with scipy's dense solver, and the proof of optimality can fail."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from groundtruth.errors import InputError, MemoryRefused
+from groundtruth.inference import assign, assign_directions, assignment, sparse_assignment
+from groundtruth.inference.sparse_assignment import Side, candidates, column_prices
+from groundtruth.inference.top_edges import top_edges, top_per_row
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def best_sum(matrix: np.ndarray) -> float:
+    truth, latent = linear_sum_assignment(matrix, maximize=True)
+    return float(matrix[truth, latent].sum(dtype=np.float64))
+
+
+MATRICES = {
+    "tall": random(300, 90),
+    "wide": random(90, 300),
+    "square": random(200, 200),
+    "float32": random(300, 90).astype(np.float32),
+    "near identity": np.eye(200) + 0.01 * random(200, 200),
+    "constant": np.ones((150, 150)),
+    "zero": np.zeros((60, 170)),
+    "tied": np.random.default_rng(0).integers(0, 3, (160, 200)).astype(float),
+    "duplicated columns": np.repeat(random(250, 20), 8, axis=1),
+    "few zero columns": random(400, 100) * (np.arange(100) >= 30),
+    "negative": -5 - np.abs(random(120, 140)),
+    "rank one": np.linspace(0, 1, 100)[:, None] * np.linspace(0, 1, 130),
+    "huge": 1e30 * random(120, 140),
+    "tiny": 1e-30 * random(120, 140),
+    "one by one": np.array([[-2.0]]),
+    "one row": random(1, 50),
+    "one column": random(50, 1),
+}
+
+
+@pytest.fixture
+def always_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send every matrix, however small, to the sparse solver, which may still give it back."""
+    monkeypatch.setattr(assignment, "DENSE_ENTRIES", 0)
+    monkeypatch.setattr(sparse_assignment, "DENSE_SHARE", 1.0)
+
+
+@pytest.fixture
+def no_dense(monkeypatch: pytest.MonkeyPatch, always_sparse: None) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the dense solver was used")
+
+    monkeypatch.setattr(assignment, "_dense", refuse)
+    monkeypatch.setattr(sparse_assignment, "HOPELESS_SHARE", 1.0)
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("route", ["default", "always_sparse", "no_dense"])
+def test_sum_is_that_of_the_dense_solver(
+    name: str, route: str, request: pytest.FixtureRequest
+) -> None:
+    if route != "default":
+        request.getfixturevalue(route)
+    matrix = MATRICES[name]
+    found = assign(matrix)
+    n_pairs = min(matrix.shape)
+    assert found.certified
+    assert len(set(found.truth)) == len(set(found.latent)) == len(found.truth) == n_pairs
+    assert (np.diff(found.truth) > 0).all()
+    np.testing.assert_array_equal(found.similarity, matrix[found.truth, found.latent])
+    scale = float(np.abs(matrix).max()) * n_pairs
+    assert found.similarity.sum() == pytest.approx(best_sum(matrix), abs=1e-9 * scale)
+
+
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.integers(0, 5), st.integers(0, 99)
+)
+@settings(max_examples=80, deadline=None)
+def test_sum_is_maximal_from_any_number_of_first_candidates(
+    n_truths: int, n_latents: int, m: int, levels: int, seed: int
+) -> None:
+    # levels 0 draws reals; otherwise whole numbers, which tie. Shrinks to one truth, one latent.
+    rng = np.random.default_rng(seed)
+    shape = (n_truths, n_latents)
+    matrix = rng.integers(0, levels, shape).astype(float) if levels else rng.standard_normal(shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "DENSE_ENTRIES", 0)
+        patch.setattr(assignment, "FIRST_CANDIDATES", m)
+        patch.setattr(sparse_assignment, "DENSE_SHARE", 1.0)
+        assert assign(matrix).similarity.sum() == pytest.approx(best_sum(matrix), abs=1e-9)
+
+
+def test_too_few_candidates_alone_miss_the_maximum_and_their_prices_show_it() -> None:
+    # Both rows prefer column 0, and with one candidate each, one row is left on its dummy.
+    matrix = torch.tensor([[0.9, 0.8], [0.8, 0.1]], dtype=torch.float64)
+    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.1, 0.9, 1e-10)
+    edges = candidates(*top_per_row(matrix, 1))
+    matched, value = sparse_assignment._solve_candidates(side, edges)
+    assert matched.max() >= 2
+    profit = value - column_prices(side, edges, matched, value)[matched]
+    assert (profit < edges.bound).any()
+
+
+def test_short_candidate_list_that_has_a_full_matching_is_still_refused() -> None:
+    # Two candidates a row admit a full matching, of sum 1.1 + 0.1; the best takes a third edge.
+    matrix = torch.tensor([[1.0, 0.9, 0.8], [1.0, 0.1, 0.0], [1.0, 0.9, 0.0]]).double()
+    side = Side(3, 3, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    edges = candidates(*top_per_row(matrix, 2))
+    matched, value = sparse_assignment._solve_candidates(side, edges)
+    prices = column_prices(side, edges, matched, value)
+    assert sparse_assignment._proves(side, edges, prices, value - prices[matched])
+    assert (value - prices[matched] < edges.bound).any()
+    solved = sparse_assignment.solve(side, edges, 2)
+    assert solved is not None
+    assert matrix[torch.arange(3), torch.from_numpy(solved)].sum() == pytest.approx(2.7)
+
+
+def test_wrong_matching_is_not_proved() -> None:
+    matrix = torch.eye(2, dtype=torch.float64)
+    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    edges, crossed = candidates(*top_per_row(matrix, 2)), np.array([1, 0])
+    prices = column_prices(side, edges, crossed, np.zeros(2))
+    assert not sparse_assignment._proves(side, edges, prices, -prices[crossed])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_nothing_to_match_gives_no_pairs(shape: tuple[int, int]) -> None:
+    found = assign(np.empty(shape))
+    assert (len(found.truth), len(found.latent), len(found.similarity)) == (0, 0, 0)
+    assert found.certified
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("shape", [(200, 70), (70, 200), (150, 150)])
+@pytest.mark.usefixtures("no_dense")
+def test_directions_give_the_sum_of_their_cosines(shape: tuple[int, int], absolute: bool) -> None:
+    truths, latents = random(shape[0], 16), 3 * random(shape[1], 16, seed=1)
+    cosines = truths @ latents.T / np.outer(*(np.linalg.norm(a, axis=1) for a in (truths, latents)))
+    cosines = np.abs(cosines) if absolute else cosines
+    found = assign_directions(truths, latents, absolute=absolute, block=32)
+    assert found.similarity.sum() == pytest.approx(best_sum(cosines), abs=1e-9)
+    edges = top_edges(truths, latents, absolute=absolute)
+    again = assign_directions(truths, latents, absolute=absolute, edges=edges)
+    np.testing.assert_array_equal(again.latent, found.latent)
+
+
+@pytest.mark.usefixtures("always_sparse")
+def test_zero_latents_have_similarity_zero() -> None:
+    found = assign_directions(np.eye(3), np.array([[0.0, 0, 0], [0, 0, 2]]), absolute=False)
+    assert dict(zip(found.latent.tolist(), found.similarity.tolist())) == {0: 0.0, 1: 1.0}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("block", [7, 64, 1000])
+def test_top_edges_are_those_of_the_whole_matrix(absolute: bool, block: int) -> None:
+    truths, latents = random(701, 8), random(90, 8, seed=1)
+    edges = top_edges(truths, latents, 5, absolute=absolute, block=block)
+    unit = [a / np.linalg.norm(a, axis=1, keepdims=True) for a in (truths, latents)]
+    cosines = unit[0] @ unit[1].T
+    cosines = np.abs(cosines) if absolute else cosines
+    for partner, value, matrix in (
+        (edges.latent_truth, edges.latent_similarity, cosines.T),
+        (edges.truth_latent, edges.truth_similarity, cosines),
+    ):
+        best = np.argsort(-matrix, axis=1)[:, :5]
+        np.testing.assert_array_equal(partner, best)
+        np.testing.assert_allclose(value, np.take_along_axis(matrix, best, 1), atol=1e-14)
+
+
+@pytest.mark.parametrize("n_columns", [1, 16, 160, 333, 1000])
+def test_top_of_a_transposed_matrix_is_its_top(n_columns: int) -> None:
+    matrix = torch.from_numpy(random(n_columns, 20))
+    values, columns = top_per_row(matrix.T, 7)
+    expected = matrix.T.contiguous().topk(min(7, n_columns), dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(columns, expected.indices)
+
+
+def test_entries_not_finite_are_named() -> None:
+    matrix = np.zeros((3, 4))
+    matrix[1, 2] = matrix[2, 0] = np.nan
+    message = (
+        "similarity: expected finite numbers, got nan at index (1, 2) "
+        "(2 of 12 entries are not finite)."
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        assign(matrix)
+    with pytest.raises(InputError, match=r"latents: expected finite numbers, got inf at index \(0"):
+        assign_directions(np.eye(2), np.full((1, 2), np.inf), absolute=True)
+
+
+def test_shapes_that_cannot_be_compared_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"similarity: expected a two-dimensional array .* \(3,\)\."
+    ):
+        assign(np.zeros(3))
+    with pytest.raises(InputError, match=r"latents: expected rows as wide .* \(2, 2\), got \(1, 3"):
+        assign_directions(np.eye(2), np.zeros((1, 3)), absolute=True)
+    with pytest.raises(InputError, match=r"m, block: expected whole numbers of at least 1"):
+        top_edges(np.eye(2), np.eye(2), 0, absolute=True)
+
+
+def test_dense_memory_above_the_limit_is_refused_with_the_estimate() -> None:
+    with pytest.raises(MemoryRefused, match=r"needs 6,400 bytes, above memory_limit=6,399\."):
+        assign(np.zeros((20, 20)), memory_limit=6399)
+    assert len(assign(np.zeros((20, 20)), memory_limit=6400).truth) == 20
+
+
+def test_read_only_input_is_taken_and_the_result_is_read_only() -> None:
+    matrix = random(5, 5)
+    matrix.setflags(write=False)
+    assert not assign(matrix).similarity.flags.writeable
