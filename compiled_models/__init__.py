@@ -1,0 +1,1 @@
+"""Transformers compiled from RASP-style programs, with their circuits. Nothing is here yet."""

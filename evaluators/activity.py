@@ -31,7 +31,7 @@ def f1(entry: Metric, c: Comparison) -> Result:
 @metric("act.precision", 1, "max", UNIT, "feature", ceiling=LINEAR)
 def precision(entry: Metric, c: Comparison) -> Result:
     """Mean of p TPR / P(latent fires); unmatched and never-firing score 0."""
-    return _macro(entry, c, lambda r: np.nan_to_num(r.precision), lambda p, q: p * (q > 0))
+    return _macro(entry, c, _precision, lambda p, q: p * (q > 0))
 
 
 @metric("act.recall", 1, "max", UNIT, "feature", ceiling=LINEAR)
@@ -49,7 +49,7 @@ def fnr(entry: Metric, c: Comparison) -> Result:
 @metric("act.fpr", 1, "min", UNIT, "feature", ceiling=LINEAR, success=False)
 def fpr(entry: Metric, c: Comparison) -> Result:
     """Mean of FPR = P(latent fires | feature silent); dead latents score 0, the best value."""
-    return _macro(entry, c, lambda r: r.fpr, lambda p, q: q)
+    return _macro(entry, c, lambda r: np.where(r.prevalence < 1, r.fpr, np.nan), lambda p, q: q)
 
 
 @metric("act.matthews", 1, "max", SIGNED_UNIT, "feature", ceiling=LINEAR)
@@ -106,7 +106,8 @@ def best_latent_f1(entry: Metric, c: Comparison) -> Result:
     order = np.random.default_rng(0).permutation(c.data.select.shape[0])
     by_luck = counts.best_by_f1(c.data.select[order], chosen)[0]
     rates = _rates(c, by_luck)
-    luck = np.where(by_luck >= 0, floors.independent_f1(rates.prevalence, rates.rate), 0.0)
+    rate = np.nan_to_num(rates.rate)  # unknown where no sample holds the feature
+    luck = np.where(by_luck >= 0, floors.independent_f1(rates.prevalence, rate), 0.0)
     result = average(entry, values, c.parameters)
     return result.between(float(np.nanmean(luck)), "C5-null", None, "")
 
@@ -116,7 +117,7 @@ def latent_f1(entry: Metric, c: Comparison) -> Result:
     """Mean over live latents of F1 against the feature of highest cosine, on natural samples.
 
     For comparison with other tools only: it misses every feature that no latent is near, and
-    duplicates do not lower it.
+    duplicates do not lower it. A latent is undefined where neither it nor its feature occurs.
     """
     c.need_codes()
     c.need_live()
@@ -124,11 +125,15 @@ def latent_f1(entry: Metric, c: Comparison) -> Result:
     latent, truth = np.arange(len(c.live)), c.similarity.best_truth
     active, fires = np.diff(table.active.indptr)[truth], np.diff(table.fires.indptr)
     both = counts.overlaps(table.active, table.fires, truth, latent)
-    values = np.where(active + fires > 0, 2 * both / np.maximum(1, active + fires), 0.0)
+    values = np.where(active + fires > 0, 2 * both / np.maximum(1, active + fires), np.nan)
     n = table.active.shape[0]
     floor = float(np.mean(2 * active * fires / n / np.maximum(1, active + fires)))
     result = average(entry, values, c.parameters)
     return result.between(floor, "independent firing", None, "")
+
+
+def _precision(rates: counts.Rates) -> np.ndarray:
+    return np.where(rates.rate == 0, 0.0, rates.precision)
 
 
 def _rates(c: Comparison, latent: np.ndarray) -> counts.Rates:
@@ -139,7 +144,8 @@ def _rates(c: Comparison, latent: np.ndarray) -> counts.Rates:
 
 def _f1_of(c: Comparison, latent: np.ndarray) -> np.ndarray:
     """(n_features,) F1; 0 where latent is -1; NaN for features that never fire."""
-    values = np.where(latent >= 0, np.nan_to_num(_rates(c, latent).f1), 0.0)
+    found = _rates(c, latent).f1
+    values = np.where((latent >= 0) | np.isnan(found), found, 0.0)
     return np.where(c.truth.firing_probability > 0, values, np.nan)
 
 
@@ -157,11 +163,15 @@ def _macro(
         values, by_luck = np.full(len(p), unmatched), np.full(len(p), unmatched)
     else:
         rates = _rates(c, partner)
-        values = np.where(partner >= 0, np.nan_to_num(value(rates)), unmatched)
-        by_luck = np.where(partner >= 0, np.nan_to_num(floor(p, rates.rate)), unmatched)
-    seen = p > 0
-    result = average(entry, np.where(seen, values, np.nan), c.parameters)
-    return result.between(float(by_luck[seen].mean()), "independent firing", None, "")
+        found = value(rates)
+        # Undefined for lack of samples of the feature, whichever latent it has.
+        values = np.where((partner >= 0) | np.isnan(found), found, unmatched)
+        rate = np.nan_to_num(rates.rate)
+        by_luck = np.where(partner >= 0, np.nan_to_num(floor(p, rate)), unmatched)
+    result = average(entry, np.where(p > 0, values, np.nan), c.parameters)
+    seen = (p > 0) & np.isfinite(values)
+    luck = float(by_luck[seen].mean()) if seen.any() else None
+    return result.between(luck, "independent firing", None, "")
 
 
 def _ranked(

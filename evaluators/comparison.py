@@ -10,7 +10,13 @@ import numpy as np
 from groundtruth import inference
 from groundtruth.errors import Undefined, reject
 from groundtruth.evaluators import counts
-from groundtruth.evaluators.similarity import Similarity, pair_cosine, similarity, unit_latents
+from groundtruth.evaluators.similarity import (
+    Similarity,
+    pair_cosine,
+    search_type,
+    similarity,
+    unit_latents,
+)
 from groundtruth.outputs import Outputs
 from groundtruth.references import UNSCORED_BELOW, References
 from groundtruth.score_data import ScoreData
@@ -21,7 +27,37 @@ THRESHOLD = 0.9
 SHARE = 0.8
 """phi: the share of the reference F1 that a recovered feature's activity must reach."""
 
-_DENSE_BYTES = 2 << 30
+
+@dataclass(frozen=True)
+class EveryLatent:
+    """All k decoder rows, dead ones included, by |cosine|: the convention of other tools.
+
+    Fields:
+        best_truth: (k,) the feature of largest |cosine|; 0 for a row of no length.
+        matched_cosine: (min(n_features, k),) |cosines| of the Hungarian pairs.
+        active, fires, both: (k,) samples of `score` where that feature is active, the latent
+            fires, and both do; None where no codes are claimed.
+    """
+
+    best_truth: np.ndarray
+    matched_cosine: np.ndarray
+    active: np.ndarray | None = None
+    fires: np.ndarray | None = None
+    both: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """Activations of `score` and what is left of them, in units of the data's largest entry.
+
+    Fields:
+        x, residual: (n_score, d) float64.
+        spread: (n_score,) ||x_n - mean||^2.
+    """
+
+    x: np.ndarray
+    residual: np.ndarray
+    spread: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -91,13 +127,52 @@ class Comparison:
     @cached_property
     def assignment(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Hungarian one-to-one pairs that maximise the sum of cosines: truth, live, cosine."""
+        directions, latents = self.truth.directions, self.latents
+        kind = search_type(directions, latents)
         found = inference.assign_directions(
-            self.truth.directions, self.latents, absolute=self.absolute
+            directions.astype(kind, copy=False),
+            latents.astype(kind, copy=False),
+            absolute=self.absolute,
         )
-        cosine = pair_cosine(
-            self.truth.directions, self.latents, found.truth, found.latent, self.absolute
-        )
+        cosine = pair_cosine(directions, latents, found.truth, found.latent, self.absolute)
         return found.truth, found.latent, cosine
+
+    @cached_property
+    def every_latent(self) -> EveryLatent:
+        """For the metrics that repeat other tools' definitions; one pass over the cosines."""
+        directions, latents = self.truth.directions, unit_latents(self.outputs.decoder)
+        kind = search_type(directions, latents)
+        searched = directions.astype(kind, copy=False), latents.astype(kind, copy=False)
+        both = len(latents) >= len(directions)
+        edges = inference.top_edges(*searched, absolute=True, both=both)
+        found = inference.assign_directions(*searched, absolute=True, edges=edges)
+        best = np.where(latents.any(axis=1), edges.latent_truth[:, 0].numpy(), 0)
+        matched = pair_cosine(directions, latents, found.truth, found.latent, True)
+        if self.outputs.score is None:
+            return EveryLatent(best, matched)
+        active, fires = counts.fired(self.data.score), counts.fired(self.outputs.score)
+        together = counts.overlaps(active, fires, best, np.arange(len(best)))
+        n_active, n_fires = np.diff(active.indptr)[best], np.diff(fires.indptr)
+        return EveryLatent(best, matched, n_active, n_fires, together)
+
+    @cached_property
+    def reconstructed(self) -> Reconstructed:
+        """x and residual of `score`, scaled.
+
+        Ratios do not change, and squares of very large or small activations stay in range.
+        """
+        if self.outputs.reconstruction is None:
+            raise Undefined("the explanation has no codes; pass encode= to gt.Dictionary")
+        x = self.data.x.astype(np.float64)
+        scale = max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
+        scale = scale if scale > 0 else 1.0
+        residual = x - self.outputs.reconstruction
+        residual /= scale
+        x /= scale
+        spread = _spread(x)
+        if float(spread.sum()) <= len(x) * 1e-24:
+            raise Undefined("the activations do not vary")
+        return Reconstructed(x, residual, spread)
 
     @cached_property
     def partner(self) -> np.ndarray:
@@ -161,3 +236,14 @@ class Comparison:
         """Raise unless some latent is live."""
         if len(self.live) == 0:
             raise Undefined("no latent ever fires")
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    """||x_n - mean||^2, from the first row so that a constant gives exactly 0; by blocks."""
+    blocks = [x[start : start + 1024] for start in range(0, len(x), 1024)]
+    mean = np.sum([(block - x[0]).sum(axis=0) for block in blocks], axis=0) / len(x)
+    return np.concatenate([_squares(block - x[0] - mean) for block in blocks])
+
+
+def _squares(rows: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", rows, rows)

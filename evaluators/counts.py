@@ -104,10 +104,18 @@ class FiringTable:
         return Rates(self.prevalence[truth], tpr, fpr, positive)
 
 
+def natural_f1(active: sp.csr_array, codes: sp.csr_array, latent: np.ndarray) -> np.ndarray:
+    """(n_features,) F1 of feature i with latent[i], natural counts; 0 where neither fires."""
+    truth, fires = fired(active), fired(codes)
+    both = overlaps(truth, fires, np.arange(len(latent)), latent)
+    total = np.diff(truth.indptr) + np.diff(fires.indptr)[latent]
+    return 2 * both / np.maximum(1, total)
+
+
 def best_by_f1(active: sp.csr_array, codes: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
     """Per feature, the latent of highest F1 over all latents, and that F1 (natural counts).
 
-    -1 and 0 where no latent ever fires with the feature.
+    -1 and 0 where no latent ever fires with the feature; the first of several equally good ones.
     """
     truth, latent = fired(active), fired(codes)
     n_active, n_fires = np.diff(truth.indptr), np.diff(latent.indptr)
@@ -115,7 +123,8 @@ def best_by_f1(active: sp.csr_array, codes: sp.csr_array) -> tuple[np.ndarray, n
     row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
     f1 = 2 * both.data / (n_active[row] + n_fires[both.indices])
     best, value = np.full(both.shape[0], -1), np.zeros(both.shape[0])
-    # Last write wins: in rising order of F1 the best latent of each row is written last.
-    order = np.argsort(f1, kind="stable")
+    # Last write wins: in rising order of F1 the best latent of each row is written last; of equal
+    # ones the first. A sparse product stores its columns in an order of its own.
+    order = np.lexsort((-both.indices, f1))
     best[row[order]], value[row[order]] = both.indices[order], f1[order]
     return best, value

@@ -114,7 +114,11 @@ def per_feature(
 
 
 def pairs(c: Comparison, latent: np.ndarray) -> list[tuple[int, Pair]]:
-    """The pairs of features that have a latent; made once and kept for the other statistics."""
+    """The pairs of features that have a latent; made once and kept for the other statistics.
+
+    Where directions may have either sign, so may codes: a code is read along its feature, as
+    z sign<d_i, W_j>, so that flipping a latent with its codes changes nothing.
+    """
     held = c.__dict__.setdefault("_pairs", {})
     key = latent.tobytes()
     if key not in held:
@@ -127,19 +131,23 @@ def _make_pairs(c: Comparison, latent: np.ndarray) -> list[tuple[int, Pair]]:
     natural = c.outputs.score[:, c.live].tocsc()
     given = c.outputs.positives[:, c.live].tocsc()
     activity, activity_given = c.data.score.tocsc(), c.data.positives.tocsc()
+    sign = np.ones(c.truth.n_features)
+    if c.absolute and len(c.live):
+        cosine = np.einsum("fd,fd->f", c.truth.directions, c.latents[np.maximum(latent, 0)])
+        sign = np.where(cosine < 0, -1.0, 1.0)
     start = np.searchsorted(c.data.forced, np.arange(c.truth.n_features + 1))
     n = natural.shape[0]
     column, column_given = np.zeros(n), np.zeros(given.shape[0])
     out = []
-    for i in np.flatnonzero(latent >= 0):
-        rows, z = _column(natural, latent[i])
+    for i in map(int, np.flatnonzero(latent >= 0)):
+        rows, z = _column(natural, int(latent[i]))
         active, a = _column(activity, i)
         column[rows] = z
         positive = column[active]
         column[active] = 0.0
         negative = column[rows]
         column[rows] = 0.0
-        rows_given, z_given = _column(given, latent[i])
+        rows_given, z_given = _column(given, int(latent[i]))
         column_given[rows_given] = z_given
         extra = column_given[start[i] : start[i + 1]].copy()
         column_given[rows_given] = 0.0
@@ -150,8 +158,8 @@ def _make_pairs(c: Comparison, latent: np.ndarray) -> list[tuple[int, Pair]]:
                 Pair(
                     float(c.truth.firing_probability[i]),
                     np.concatenate([a, a_given]).astype(np.float64),
-                    np.concatenate([positive, extra]),
-                    negative[negative != 0],
+                    sign[i] * np.concatenate([positive, extra]),
+                    sign[i] * negative[negative != 0],
                     n - len(active),
                 ),
             )
@@ -175,7 +183,7 @@ def _column_rows(
 
 
 def _constant(a: np.ndarray) -> bool:
-    return bool(np.ptp(a) <= 1e-6 * np.abs(a).max(initial=0.0))
+    return not len(a) or bool(np.ptp(a) <= 1e-6 * np.abs(a).max())
 
 
 def _ratio(cov: float, var_z: float, var_a: float) -> float:

@@ -26,7 +26,7 @@ POSITIVE = (0.0, math.inf)
 def ev_total(entry: Metric, c: Comparison) -> Result:
     """Explained variance 1 - sum ||r_n||^2 / sum ||x_n - mean||^2, pooled over dimensions."""
     x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_squares(residual), _spread(x))
+    value, low, high = statistics.ratio_interval(_squares(residual), c.reconstructed.spread)
     return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
 
 
@@ -34,7 +34,7 @@ def ev_total(entry: Metric, c: Comparison) -> Result:
 def fvu(entry: Metric, c: Comparison) -> Result:
     """Fraction of variance unexplained: 1 - recon.ev_total."""
     x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_squares(residual), _spread(x))
+    value, low, high = statistics.ratio_interval(_squares(residual), c.reconstructed.spread)
     return _result(entry, len(x), value, low, high, floor=1.0)
 
 
@@ -62,8 +62,7 @@ def ev_token(entry: Metric, c: Comparison) -> Result:
 
     Dominated by samples near the mean; a sample at the mean makes it undefined.
     """
-    x, residual = _arrays(c)
-    spread = _spread(x)
+    residual, spread = c.reconstructed.residual, c.reconstructed.spread
     if np.any(spread <= 0):
         raise Undefined("a sample equals the mean: its ratio is not defined")
     ratios = 1 - _squares(residual) / spread
@@ -74,7 +73,7 @@ def ev_token(entry: Metric, c: Comparison) -> Result:
 def ev_biasblind(entry: Metric, c: Comparison) -> Result:
     """1 - tr Cov(r) / tr Cov(x): ignores a constant offset of the reconstruction."""
     x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_spread(residual), _spread(x))
+    value, low, high = statistics.ratio_interval(_spread(residual), c.reconstructed.spread)
     return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
 
 
@@ -187,18 +186,7 @@ def dense_frac(entry: Metric, c: Comparison) -> Result:
 
 
 def _arrays(c: Comparison) -> tuple[np.ndarray, np.ndarray]:
-    """x and the residual on `score`, float64, both in units of the data's largest entry.
-
-    Ratios do not change, and squares of very large or small activations stay in range.
-    """
-    if c.outputs.reconstruction is None:
-        raise Undefined("the explanation has no codes; pass encode= to gt.Dictionary")
-    x = c.data.x.astype(np.float64)
-    scale = np.abs(x).max(initial=0.0)
-    scale = scale if scale > 0 else 1.0
-    if float(_spread(x / scale).sum()) <= len(x) * 1e-24:
-        raise Undefined("the activations do not vary")
-    return x / scale, (x - c.outputs.reconstruction) / scale
+    return c.reconstructed.x, c.reconstructed.residual
 
 
 def _squares(values: np.ndarray) -> np.ndarray:

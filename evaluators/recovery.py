@@ -106,8 +106,7 @@ def recall(entry: Metric, c: Comparison) -> Result:
             "matched_latent": _matched_latent(truth, latent, c),
             "best_cosine": c.similarity.best_latent_cosine,
             "curve_threshold": np.array(TAU_GRID),
-            "curve_recall": np.array([len(c.matched(t)[0]) for t in TAU_GRID])
-            / c.truth.n_features,
+            "curve_recall": np.array([len(c.matched(t)[0]) for t in TAU_GRID]) / c.truth.n_features,
         },
     )
     return result.between(result.floor, result.floor_kind, cap, "O4-capacity")
@@ -239,12 +238,11 @@ def energy_recall(entry: Metric, c: Comparison) -> Result:
 
 @metric("recover.rare_recall", 1, "max", UNIT, "feature", ceiling=IDENTITY)
 def rare_recall(entry: Metric, c: Comparison) -> Result:
-    """Decoder recall among the tenth of the features that fire least (at least one feature)."""
+    """Decoder recall among the tenth of the features that fire least (ties with it included)."""
     truth, _ = c.matched(c.threshold)
     p = c.truth.firing_probability
-    n_rare = max(1, round(len(p) / 10))
-    rare = np.argsort(p, kind="stable")[:n_rare]
-    return _share(entry, c, _mask(truth, len(p))[rare], n_rare=n_rare)
+    rare = p <= np.sort(p)[max(1, round(len(p) / 10)) - 1]
+    return _share(entry, c, _mask(truth, len(p))[rare], n_rare=int(rare.sum()))
 
 
 @metric("recover.by_freq", 1, "max", UNIT, "feature", ceiling=IDENTITY)
@@ -281,16 +279,18 @@ def by_freq(entry: Metric, c: Comparison) -> Result:
 def match_disagreement(entry: Metric, c: Comparison) -> Result:
     """Share of features whose best latent by cosine is not their best by activity F1 (`select`).
 
-    About 0 for the planted dictionary, about 1 where the decoder is paired with wrong codes.
+    About 0 for the planted dictionary, about 1 where the decoder is paired with wrong codes. Of
+    latents that are equally good by F1, the best by cosine is taken.
     """
     c.need_codes()
     c.need_live()
     assert c.outputs.select is not None
-    best, value = counts.best_by_f1(c.data.select, c.outputs.select[:, c.live])
+    codes, nearest = c.outputs.select[:, c.live], c.similarity.best_latent
+    _, value = counts.best_by_f1(c.data.select, codes)
     seen = value > 0
     if not seen.any():
         raise Undefined("no latent fires together with any feature on `select`")
-    differs = (best != c.similarity.best_latent)[seen]
+    differs = (counts.natural_f1(c.data.select, codes, nearest) < value - 1e-12)[seen]
     return Result(
         entry,
         float(differs.mean()),
@@ -376,7 +376,9 @@ def _share(
         high=high,
         interval_method="Wilson over features",
         floor=_floor_recall(c),
-        floor_kind="random directions, upper bound" if "share" in parameters else "random directions",
+        floor_kind="random directions, upper bound"
+        if "share" in parameters
+        else "random directions",
         parameters={**c.parameters, **parameters},
         evidence={"recovered": hit, **(evidence or {})},
     )
@@ -385,9 +387,7 @@ def _share(
 def _identifiable(entry: Metric, c: Comparison, hit: np.ndarray) -> Result:
     kept = c.identifiability.identifiable
     if not kept.any():
-        raise Undefined(
-            f"no feature is identifiable from {c.references.n_train} training samples"
-        )
+        raise Undefined(f"no feature is identifiable from {c.references.n_train} training samples")
     return _share(entry, c, hit[kept], n_train=c.references.n_train)
 
 

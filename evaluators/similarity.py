@@ -50,6 +50,12 @@ def unit_latents(decoder: np.ndarray) -> np.ndarray:
     return out
 
 
+def search_type(directions: np.ndarray, latents: np.ndarray) -> type[np.floating]:
+    """The type in which to look for the largest of F k cosines: float32 for large problems."""
+    products = float(len(directions)) * len(latents) * directions.shape[1]
+    return np.float64 if products <= _EXACT_BELOW else np.float32
+
+
 def similarity(directions: np.ndarray, latents: np.ndarray, *, absolute: bool) -> Similarity:
     """One pass over C = directions @ latents.T in blocks of features.
 
@@ -67,10 +73,9 @@ def similarity(directions: np.ndarray, latents: np.ndarray, *, absolute: bool) -
         return Similarity(
             np.full(n_features, -1), np.zeros(n_features), none, zero, none, none, zero
         )
-    exact = float(n_features) * k * directions.shape[1] <= _EXACT_BELOW
-    dtype = np.float64 if exact else np.float32
+    dtype = search_type(directions, latents)
     left, right = directions.astype(dtype, copy=False), latents.astype(dtype, copy=False).T
-    slack = 0.0 if exact else 1e-5
+    slack = 0.0 if dtype is np.float64 else 1e-5
     best_latent = np.empty(n_features, dtype=np.int64)
     best_truth, top = np.zeros(k, dtype=np.int64), np.full(k, -np.inf, dtype=dtype)
     edges: list[tuple[np.ndarray, np.ndarray]] = []

@@ -23,15 +23,15 @@ class Preset:
     version: int
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, *, seed: int = 0, **changes: Any) -> Testbed:
+    def build(self, /, *, seed: int = 0, **changes: Any) -> Testbed:
         """The world at `seed`, with any parameter of `sparse` changed by name."""
         parameters = {**self.parameters, **changes}
         if "log_normal" in self.parameters:
             parameters["magnitude"] = _log_normal(parameters)
             del parameters["log_normal"]
-        unknown = set(parameters) - set(sparse.__kwdefaults__ or {})
+        known = set(sparse.__kwdefaults__ or {}) - {"name", "source", "seed"}
+        unknown = set(parameters) - known
         if unknown:
-            known = set(sparse.__kwdefaults__ or {}) - {"name", "source", "seed"}
             raise UnknownName(f"parameter of {self.name}", sorted(unknown)[0], known)
         return sparse(seed=seed, name=self.name, source=self.source, **parameters)
 
@@ -49,14 +49,14 @@ def _log_normal(parameters: dict[str, Any]) -> Any:
 PRESETS: tuple[Preset, ...] = (
     Preset(
         "sparse/small",
-        "128 features in 32 dimensions, about 2.6 at a time: small enough that sparse "
-        "autoencoders land between floor and ceiling in seconds.",
+        "128 features in 32 dimensions, about 5 at a time, probabilities 0.01 to 0.1: small enough "
+        "that sparse autoencoders land between floor and ceiling in seconds.",
         "groundtruth",
         1,
         {
             "n_features": 128,
             "d": 32,
-            "firing": {"law": "log-uniform", "low": 0.004, "high": 0.06},
+            "firing": {"law": "log-uniform", "low": 0.01, "high": 0.1},
             "magnitude": {"law": "log-normal", "mu": 0.0, "sigma": 0.25},
         },
     ),
@@ -100,14 +100,14 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         "sparse/zipf",
-        "1,024 features in 96 dimensions, firing probability 0.5 / rank (a true power law), "
-        "with bias and a little noise: a few features carry most of the variance.",
+        "512 features in 64 dimensions, firing probability 0.25 / rank^0.7 (a true power law, "
+        "about 5 at a time), with bias and a little noise: many rare features.",
         "groundtruth",
         1,
         {
-            "n_features": 1024,
-            "d": 96,
-            "firing": {"law": "zipf", "exponent": 1.0, "first": 0.5},
+            "n_features": 512,
+            "d": 64,
+            "firing": {"law": "zipf", "exponent": 0.7, "first": 0.25},
             "magnitude": {"law": "rectified-normal", "mean": 1.0, "std": 0.25},
             "dictionary": {"law": "low-coherence", "n_steps": 60},
             "noise": 0.01,

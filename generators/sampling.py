@@ -13,11 +13,16 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+import torch.nn.functional as F  # noqa: N812
 
 from groundtruth.truth import FeatureTruth
 
 # Above this, hitting a cell many times to fill it costs more than drawing every cell.
 _DENSE_ABOVE = 0.9
+# Directions are multiplied this many columns at a time, so that the rows of the features that
+# fire most stay in the processor's cache; 64 to 128 were fastest, whole rows a quarter slower.
+_SLAB = 64
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,7 @@ class SparseSampler:
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, sp.csr_array]:
         """x (n, d) float32 and codes (n, n_features) CSR float32, indices sorted."""
-        cells = self._cells(rng, n)
-        row, feature = np.divmod(cells, self.truth.n_features)
-        return self._finish(rng, row, feature, n)
+        return self._finish(rng, self._cells(rng, n), n)
 
     def draw_active(
         self, rng: np.random.Generator, features: np.ndarray
@@ -47,11 +50,10 @@ class SparseSampler:
         Under independence the other features keep their own law. The magnitude of the forced
         firing follows the law given that it is not 0, by drawing again where it was.
         """
-        n, n_features = len(features), self.truth.n_features
-        forced = np.arange(n) * n_features + features
-        cells = np.union1d(self._cells(rng, n), forced)
-        row, feature = np.divmod(cells, n_features)
-        return self._finish(rng, row, feature, n, np.searchsorted(cells, forced))
+        n = len(features)
+        forced = np.arange(n) * self.truth.n_features + features
+        cells = _distinct(np.concatenate([self._cells(rng, n), forced]))
+        return self._finish(rng, cells, n, np.searchsorted(cells, forced))
 
     @cached_property
     def _rates(self) -> tuple[np.ndarray, np.ndarray]:
@@ -60,47 +62,75 @@ class SparseSampler:
         return rate, dense
 
     @cached_property
-    def _directions(self) -> np.ndarray:
-        return np.ascontiguousarray(self.truth.directions, dtype=np.float32)
+    def _slabs(self) -> list[torch.Tensor]:
+        """The directions in float32, cut into groups of columns."""
+        directions = torch.from_numpy(self.truth.directions.astype(np.float32))
+        # torch's own copies begin at a cache line; numpy's need not.
+        return [
+            slab.clone(memory_format=torch.contiguous_format)
+            for slab in directions.split(_SLAB, dim=1)
+        ]
 
     def _cells(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Sorted flat indices row * n_features + feature of the cells that fire."""
         rate, dense = self._rates
+        n_features = self.truth.n_features
+        # Half the width sorts in half the time.
+        kind = np.int32 if n * n_features < 2**31 else np.int64
         counts = rng.poisson(n * rate)
-        feature = np.repeat(np.arange(self.truth.n_features), counts)
-        row = rng.integers(0, n, len(feature))
-        cells = row * self.truth.n_features + feature
+        feature = np.repeat(np.arange(n_features, dtype=kind), counts)
+        cells = rng.integers(0, n, len(feature), dtype=kind) * kind(n_features) + feature
         if len(dense):
             hit = rng.random((n, len(dense))) < self.fires[dense]
-            extra_row, extra = np.nonzero(hit)
-            cells = np.concatenate([cells, extra_row * self.truth.n_features + dense[extra]])
-        return np.unique(cells)
+            row, extra = np.nonzero(hit)
+            cells = np.concatenate([cells, (row * n_features + dense[extra]).astype(kind)])
+        return _distinct(cells)
 
     def _finish(
         self,
         rng: np.random.Generator,
-        row: np.ndarray,
-        feature: np.ndarray,
+        cells: np.ndarray,
         n: int,
         forced: np.ndarray | None = None,
     ) -> tuple[np.ndarray, sp.csr_array]:
         truth = self.truth
+        feature = cells - cells // truth.n_features * truth.n_features
         value = truth.magnitude.draw(rng, feature).astype(np.float32)
         if forced is not None:
             zero = forced[value[forced] == 0]
             while len(zero):
                 value[zero] = truth.magnitude.draw(rng, feature[zero])
                 zero = zero[value[zero] == 0]
-        if np.any(value == 0):
+        if not value.all():
             kept = value != 0
-            row, feature, value = row[kept], feature[kept], value[kept]
-        start = np.zeros(n + 1, dtype=np.int64)
-        np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-        codes = sp.csr_array((value, feature.astype(np.int32), start), (n, truth.n_features))
+            cells, feature, value = cells[kept], feature[kept], value[kept]
+        start = np.searchsorted(cells, np.arange(n + 1, dtype=cells.dtype) * truth.n_features)
+        shape = (n, truth.n_features)
+        codes = sp.csr_array((value, feature.astype(np.int32, copy=False), start), shape)
         codes.has_sorted_indices = True
-        x = codes @ self._directions
+        x = self._mixed(codes)
         if truth.bias.any():
             x += truth.bias.astype(np.float32)
         if truth.noise > 0:
             x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
         return x, codes
+
+    def _mixed(self, codes: sp.csr_array) -> np.ndarray:
+        """codes @ directions, (n, d) float32. Each row is summed in order, on any thread count."""
+        index, start = torch.from_numpy(codes.indices), torch.from_numpy(codes.indptr)
+        bags = {
+            "offsets": start.to(index.dtype),
+            "per_sample_weights": torch.from_numpy(codes.data),
+            "include_last_offset": True,
+            "mode": "sum",
+        }
+        parts = [F.embedding_bag(index, slab, **bags) for slab in self._slabs]
+        return torch.cat(parts, dim=1).numpy()
+
+
+def _distinct(cells: np.ndarray) -> np.ndarray:
+    """The different entries, sorted."""
+    cells = np.sort(cells)
+    new = np.ones(len(cells), dtype=bool)
+    np.not_equal(cells[1:], cells[:-1], out=new[1:])
+    return cells[new]

@@ -24,7 +24,7 @@ _HOMES = {
     "testbeds": "groundtruth.catalogue",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """Arrays from anywhere, as numpy: torch (any device, any float type), jax, numpy, sparse.
 
-Nothing here imports torch or jax: a tensor is recognised by the module that its type comes from.
+Nothing here imports torch or jax: who has a tensor has imported its library already.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from groundtruth.errors import ExplanationError
+from groundtruth.errors import ExplanationError, GroundtruthError
 
 Kind = Literal["numpy", "torch", "jax"]
 
@@ -20,9 +20,10 @@ def kind_of(value: object) -> Kind | None:
     """Which library made this array; None if it is not an array."""
     if isinstance(value, np.ndarray):
         return "numpy"
-    root = type(value).__module__.partition(".")[0]
-    if root == "torch" and hasattr(value, "detach"):
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
         return "torch"
+    root = type(value).__module__.partition(".")[0]
     if root in ("jax", "jaxlib") and hasattr(value, "__array__"):
         return "jax"
     return None
@@ -33,27 +34,17 @@ def to_numpy(name: str, value: Any) -> np.ndarray:
 
     Raises:
         ExplanationError: not an array, or integers, booleans, objects or complex numbers, which
-            are never activations.
+            are never activations; or reading it failed.
     """
-    if sp.issparse(value):
-        value = value.toarray()
-    kind = kind_of(value)
-    if kind == "torch":
-        value = value.detach().cpu()
-        if value.is_sparse or value.layout != sys.modules["torch"].strided:
-            value = value.to_dense()
-        # numpy has no bfloat16, and squares of float16 overflow at 256.
-        if str(value.dtype) in ("torch.bfloat16", "torch.float16"):
-            value = value.float()
-        array = value.resolve_conj().resolve_neg().numpy()
-    elif kind == "jax":
-        array = np.asarray(value.astype("float32") if value.dtype.itemsize < 4 else value)
-    elif kind == "numpy" or isinstance(value, (list, tuple)):
-        array = np.asarray(value)
-    else:
+    try:
+        array = _as_array(name, value)
+    except (GroundtruthError, MemoryError):
+        raise
+    except Exception as error:
         raise ExplanationError(
-            f"{name}: expected a numpy, torch or jax array, got {type(value).__name__}."
-        )
+            f"{name}: expected an array, but reading the {type(value).__name__} raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if array.dtype == np.float16:
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
@@ -62,6 +53,41 @@ def to_numpy(name: str, value: Any) -> np.ndarray:
             "Convert it, for example with .astype(float)."
         )
     return array
+
+
+def _as_array(name: str, value: Any) -> np.ndarray:
+    if sp.issparse(value):
+        value = value.toarray()
+    kind = kind_of(value)
+    if kind == "torch":
+        value = value.detach().cpu()
+        if value.is_sparse or value.layout != sys.modules["torch"].strided:
+            value = value.to_dense()
+        # numpy has no bfloat16 and no float8, and squares of float16 overflow at 256.
+        if value.dtype.is_floating_point and value.dtype.itemsize < 4:
+            value = value.float()
+        return value.resolve_conj().resolve_neg().numpy()
+    if kind == "jax":
+        # bfloat16 and float8 are of kind "V"; integers and booleans are left for the check below.
+        short = value.dtype.kind in "fV" and value.dtype.itemsize < 4
+        return np.asarray(value.astype("float32") if short else value)
+    if kind == "numpy":
+        return np.asarray(value)
+    if isinstance(value, (list, tuple)):
+        return _from_sequence(name, value)
+    raise ExplanationError(
+        f"{name}: expected a numpy, torch or jax array, got {type(value).__name__}."
+    )
+
+
+def _from_sequence(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ExplanationError(
+            f"{name}: expected one array, got a {type(value).__name__} of {len(value)} that does "
+            f"not make one ({error}). Pick the entry that is meant."
+        ) from error
 
 
 def from_numpy(array: np.ndarray, kind: Kind, like: Any = None) -> Any:

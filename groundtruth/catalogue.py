@@ -24,6 +24,10 @@ from groundtruth.testbed import Testbed
 Kind = Literal["method", "oracle", "control"]
 
 
+_FIXED = {"subject", "seed", "progress"}
+"""What the runner passes itself."""
+
+
 @dataclass(frozen=True)
 class MethodEntry:
     """A method by name.
@@ -45,11 +49,11 @@ class MethodEntry:
         """Settable parameters with their defaults."""
         if self.make is None:
             return {}
-        fixed = {"subject", "seed", "progress"}
+        _, *rest = inspect.signature(self.make).parameters.values()
         return {
             p.name: p.default
-            for p in inspect.signature(self.make).parameters.values()
-            if p.name not in fixed and p.kind is p.KEYWORD_ONLY
+            for p in rest
+            if p.name not in _FIXED and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
         }
 
 
@@ -84,7 +88,7 @@ def testbed_summary(name: str) -> str:
     return next((p.summary for p in presets.PRESETS if p.name == name), "")
 
 
-def build(name: str, *, seed: int = 0, **parameters: Any) -> Testbed:
+def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Testbed:
     """The testbed `name` at `seed`, with any of its parameters changed.
 
     Example:
@@ -148,7 +152,7 @@ def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:
         p.kind is p.VAR_KEYWORD for p in inspect.signature(entry.make).parameters.values()
     )
     for key in given:
-        if key not in known and not accepts_any:
+        if key in _FIXED or (key not in known and not accepts_any):
             raise UnknownName(f"parameter of {entry.name}", key, known)
 
 

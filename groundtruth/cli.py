@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import warnings
@@ -37,9 +38,6 @@ def main() -> None:
     except GroundtruthError as error:
         _say(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say("interrupted; finished runs are stored. The same command goes on from there.")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has gone: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,9 +88,7 @@ def run(
     suite: Annotated[str | None, typer.Argument(help="a suite, such as demo")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for results")] = None,
     testbed: Annotated[str | None, typer.Option(help="run on this testbed")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="a method, or package.module:function")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="a method, or package.module:function")] = None,
     seed: Annotated[int, typer.Option(help="of the world and the method")] = 0,
     set_: Annotated[
         list[str] | None,
@@ -123,8 +119,13 @@ def run(
         chosen = runner.single(
             testbed, method, seed=seed, parameters=own, testbed_parameters=of_testbed
         )
-    with _progress() as watch:
-        ran = runner.run_suite(chosen, out, jobs=jobs, watch=watch, lock=suite is not None)
+    try:
+        with _progress() as watch:
+            ran = runner.run_suite(chosen, out, jobs=jobs, watch=watch, lock=suite is not None)
+    except KeyboardInterrupt:
+        # Caught here, because typer would end the program without a word.
+        _say("interrupted; finished runs are stored. The same command goes on from there.")
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(ran.records, indent=2))
     else:
@@ -176,6 +177,8 @@ def _settings(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"--set: expected a finite number or text, got {pair!r}.")
         if key.startswith("testbed."):
             of_testbed[key.removeprefix("testbed.")] = value
         else:
@@ -200,9 +203,7 @@ def _entries(kind: str) -> list[dict[str, str]]:
         return [{"name": s.name, "summary": s.summary} for s in SUITES.values()]
     from groundtruth.catalogue import METHODS
 
-    return [
-        {"name": m.name, "kind": m.kind, "summary": f"{m.summary}"} for m in METHODS.values()
-    ]
+    return [{"name": m.name, "kind": m.kind, "summary": f"{m.summary}"} for m in METHODS.values()]
 
 
 def _describe(name: str) -> dict[str, Any]:
@@ -272,7 +273,12 @@ def _progress() -> Iterator[Any]:
 
         yield line
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None)
 

@@ -24,7 +24,8 @@ class UnknownName(GroundtruthError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
-        hint = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(self.known)}."
+        known = f"Known: {', '.join(self.known)}." if self.known else "There are none."
+        hint = f"Nearest: {', '.join(near)}." if near else known
         super().__init__(f"No {kind} is called {name!r}. {hint}")
 
 

@@ -81,7 +81,7 @@ def evaluate(
 
 
 def explain(
-    testbed: Testbed, claim: Any, *, seed: int, **parameters: Any
+    testbed: Testbed, claim: Any, /, *, seed: int, **parameters: Any
 ) -> tuple[Dictionary, tuple[str, ...]]:
     """The explanation that `claim` is, or that it finds on the testbed's subject.
 
@@ -90,25 +90,41 @@ def explain(
     """
     if not is_method(claim):
         if parameters:
-            raise reject("parameters", parameters, "none: the claim is an explanation, not a method")
-        return as_explanation(claim), ()
+            raise reject(
+                "parameters", parameters, "none: the claim is an explanation, not a method"
+            )
+        return _read(claim), ()
     method = as_method(claim)
     with guard.restored() as changed:
         found = run_method(method, testbed, seed=seed, **parameters)
     return found, tuple(f"changed {name}" for name in changed)
 
 
-def run_method(method: Callable[..., Any], testbed: Testbed, *, seed: int, **parameters: Any) -> Dictionary:
+def run_method(
+    method: Callable[..., Any], testbed: Testbed, /, *, seed: int, **parameters: Any
+) -> Dictionary:
     """Run a method on the subject; anything it raises becomes a `MethodError` with its cause."""
     try:
         found = method(testbed.subject, seed=seed, **parameters)
     except GroundtruthError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MethodError(f"the method raised {type(error).__name__}: {error}") from error
-    explanation = as_explanation(found)
+    explanation = _read(found)
     explanation.check_width(testbed.truth.features.d)
     return explanation
+
+
+def _read(claim: Any) -> Dictionary:
+    try:
+        return as_explanation(claim)
+    except GroundtruthError:
+        raise
+    except Exception as error:
+        raise ExplanationError(
+            f"{type(claim).__name__}: reading it as a Dictionary raised {type(error).__name__}: "
+            f"{error}. Return gt.Dictionary(decoder=directions, encode=function) instead."
+        ) from error
 
 
 def score_outputs(

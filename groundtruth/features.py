@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from groundtruth.evaluators import Comparison
+from groundtruth.evaluators.similarity import Similarity
 from groundtruth.references import UNSCORED_BELOW
 from groundtruth.truth import SAMPLE_LIMITED
 
@@ -134,13 +135,12 @@ def _why(c: Comparison, i: int, f1: float | None, joint: bool) -> tuple[str, str
         return "no live latent", "no latent ever fires"
     latent = int(c.live[j])
     if cosine < c.threshold:
-        owner = int(s.best_truth[j])
-        if owner != i and cosine > 0.5 and s.best_truth_cosine[j] < c.threshold:
-            names = c.truth.names
+        other, its_cosine = _other_truth(s, j, i)
+        if other >= 0 and cosine > 0.5 and its_cosine < c.threshold:
             return (
                 "mixed with another feature",
-                f"latent {latent} mixes it with {names[owner]} "
-                f"(cosines {cosine:.2f} and {s.best_truth_cosine[j]:.2f})",
+                f"latent {latent} mixes it with {c.truth.names[other]} "
+                f"(cosines {cosine:.2f} and {its_cosine:.2f})",
             )
         return _NO_LATENT, f"nearest latent {latent} has cosine {cosine:.2f} < {c.threshold:g}"
     if f1 is None:
@@ -152,3 +152,14 @@ def _why(c: Comparison, i: int, f1: float | None, joint: bool) -> tuple[str, str
             f"latent {latent} has activity F1 {f1:.2f} < {gate:.2f}",
         )
     return "its latent is taken", f"latent {latent} is matched to another feature"
+
+
+def _other_truth(s: Similarity, j: int, i: int) -> tuple[int, float]:
+    """The feature other than i that latent j is nearest to, with its cosine; -1 below 0.5."""
+    if s.best_truth[j] != i:
+        return int(s.best_truth[j]), float(s.best_truth_cosine[j])
+    others = np.flatnonzero((s.edge_latent == j) & (s.edge_truth != i))
+    if len(others) == 0:
+        return -1, 0.0
+    best = others[s.edge_cosine[others].argmax()]
+    return int(s.edge_truth[best]), float(s.edge_cosine[best])

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ import numpy as np
 def restored() -> Iterator[list[str]]:
     """Restore global state on exit; the list then names what had been changed.
 
-    Watched: the random states of Python, numpy and torch; torch's default dtype, gradient mode
-    and thread count; numpy's error settings; warning filters; the working folder; environment
-    variables. Fault containment, not a security boundary.
+    Watched: the random states of Python, numpy and torch; torch's default dtype and device,
+    gradient mode and thread count; numpy's error settings; warning filters; the working folder;
+    environment variables. Fault containment, not a security boundary.
 
     Example:
         >>> with restored() as changed:
@@ -41,10 +42,10 @@ def restored() -> Iterator[list[str]]:
 def _watched() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
     entries: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
         ("python random state", random.getstate, random.setstate),
-        ("numpy random state", np.random.get_state, np.random.set_state),  # noqa: NPY002
+        ("numpy random state", np.random.get_state, np.random.set_state),
         ("numpy error settings", np.geterr, lambda v: np.seterr(**v)),
         ("warning filters", lambda: list(warnings.filters), _set_filters),
-        ("working folder", os.getcwd, os.chdir),
+        ("working folder", _working_folder, os.chdir),
         ("environment variables", lambda: dict(os.environ), _set_environment),
     ]
     torch = sys.modules.get("torch")
@@ -52,6 +53,7 @@ def _watched() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
         entries += [
             ("torch random state", torch.get_rng_state, torch.set_rng_state),
             ("torch default dtype", torch.get_default_dtype, torch.set_default_dtype),
+            ("torch default device", torch.get_default_device, _set_default_device),
             ("torch gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
             ("torch thread count", torch.get_num_threads, torch.set_num_threads),
         ]
@@ -64,6 +66,18 @@ def _same(before: Any, after: Any) -> bool:
     if hasattr(before, "shape"):
         return bool((before == after).all())
     return bool(before == after)
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""  # removed while inside it: differs from every folder, so it is put back
+
+
+def _set_default_device(device: Any) -> None:
+    # None undoes the setting; "cpu" would be a setting of its own, and slow every call a little.
+    sys.modules["torch"].set_default_device(None if device.type == "cpu" else device)
 
 
 def _set_filters(filters: list[Any]) -> None:

@@ -114,7 +114,7 @@ def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> D
         if not held:
             return Done(job.label, (key,), 0, (), busy=True)
         if store.is_complete(key):
-            return Done(job.label, (key,), 1, ())
+            return Done(job.label, (key,), 1, _failure(job, store.load(key).record))
         data = ScoreData(testbed, job.settings.scoring)
         ladder.references(data, n_train=job.world.n_train)
         error, report = None, None
@@ -134,10 +134,17 @@ def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> D
         if report is None:
             record["results"] = _floor_results(data, job.world.n_train, error or {})
             store.save(key, record, {})
-            return Done(job.label, (key,), 0, (f"{job.label}: {(error or {}).get('message')}",))
+            return Done(job.label, (key,), 0, _failure(job, record))
         record["results"] = {k: r.to_json() for k, r in report.results.items()}
         store.save(key, record, explanation_tensors(report))
     return Done(job.label, (key,), 0, ())
+
+
+def _failure(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
+    """What went wrong, if the run failed; one that is stored says it again."""
+    if record["status"] != "failed":
+        return ()
+    return (f"{job.label}: {(record['error'] or {}).get('message')}",)
 
 
 def _score(job: Job, spec: MethodSpec, entry: catalogue.MethodEntry, data: ScoreData) -> Report:
@@ -162,22 +169,42 @@ def explanation_tensors(report: Report) -> dict[str, np.ndarray]:
     With the testbed's recipe, all scores can be computed again from these.
     """
     out = report.comparison.outputs
-    tensors = {"decoder": out.decoder.astype(np.float32), "bias": out.bias}
+    tensors = {
+        "decoder": _compact(out.decoder),
+        "bias": out.bias,
+        "signed": np.array(out.signed),
+    }
     for part in ("select", "score", "positives"):
         codes = getattr(out, part)
         if codes is not None:
-            tensors[f"{part}.values"] = codes.data.astype(np.float32)
+            tensors[f"{part}.values"] = _compact(codes.data)
             tensors[f"{part}.latents"] = codes.indices.astype(np.int32)
             tensors[f"{part}.starts"] = codes.indptr.astype(np.int64)
+    if out.reconstruction is not None and not _is_linear(out):
+        tensors["reconstruction"] = _compact(out.reconstruction)
     for metric in ("recover.joint", "recover.recall"):
         for name, array in report.results[metric].evidence.items():
             tensors[f"{metric}.{name}"] = np.ascontiguousarray(array)
     return tensors
 
 
-def _run_rows(
-    job: Job, testbed: Testbed, store: Store, tell: Callable[[str], None] | None
-) -> Done:
+def _is_linear(out: outputs.Outputs) -> bool:
+    """Whether the reconstruction is codes @ decoder + bias, and so need not be stored."""
+    assert out.score is not None and out.reconstruction is not None
+    linear = out.score.astype(np.float64) @ out.decoder + out.bias
+    scale = np.abs(linear).max(initial=0.0)
+    return bool(np.abs(linear - out.reconstruction).max(initial=0.0) <= 1e-6 * scale)
+
+
+def _compact(array: np.ndarray) -> np.ndarray:
+    """`array` in float32 where that changes no number by more than rounding, else in float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        short = array.astype(np.float32)
+        near = np.abs(short - array) <= 1e-6 * np.abs(array)
+    return short if near.all() else array.astype(np.float64)
+
+
+def _run_rows(job: Job, testbed: Testbed, store: Store, tell: Callable[[str], None] | None) -> Done:
     keys = {row: method_key(job, testbed, row, {}) for row in job.rows}
     missing = [row for row in job.rows if not store.is_complete(keys[row])]
     data = ScoreData(testbed, job.settings.scoring)

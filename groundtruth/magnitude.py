@@ -71,9 +71,7 @@ class MagnitudeLaw:
         """Raise unless every per-feature parameter has one value per feature."""
         for key, value in self.parameters.items():
             if value.ndim and value.shape != (n_features,):
-                raise reject(
-                    f"magnitude.{key}", value.shape, f"a number or shape ({n_features},)"
-                )
+                raise reject(f"magnitude.{key}", value.shape, f"a number or shape ({n_features},)")
 
     def draw(self, rng: np.random.Generator, features: np.ndarray) -> np.ndarray:
         """One magnitude (n,) for each feature index in `features` (n,); may be 0 if rectified."""

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from groundtruth import arrays, guard
-from groundtruth.errors import ExplanationError, GroundtruthError, MethodError
+from groundtruth.errors import ExplanationError, GroundtruthError, MemoryRefused, MethodError
 from groundtruth.explanation import Dictionary
 from groundtruth.score_data import ScoreData
 
@@ -32,6 +32,10 @@ FLAGS = {
     NONDETERMINISTIC: "two calls of encode on the same samples gave different codes.",
     MUTATES_INPUT: "encode changes its input in place (it was given a copy).",
 }
+
+_LARGEST = 1e150  # squares of larger numbers, summed over samples, leave the range of a double
+MEMORY_LIMIT = 8 << 30
+"""Bytes that the codes of one explanation may take."""
 
 _PROBE = 256  # rows on which encode is called again to see whether codes are stable
 
@@ -83,6 +87,7 @@ def take_outputs(
     with guard.restored() as changed, _inference_mode(dictionary.encode):
         first, _ = next(iter(data.chunks("select")))
         flags = encoder.probe(first[:_PROBE])
+        _check_memory(encoder.codes(first[:_PROBE], "select"), data)
         codes: dict[str, sp.csr_array] = {}
         reconstruction: list[np.ndarray] = []
         for part in ("select", "score", "positives"):
@@ -131,6 +136,20 @@ def dense_to_csr(codes: np.ndarray) -> sp.csr_array:
     return out
 
 
+def _check_memory(probe: sp.csr_array, data: ScoreData) -> None:
+    """Refuse codes that would not fit, before they are taken."""
+    rows = data.scoring.n_select + data.scoring.n_score + len(data.forced)
+    l0 = probe.nnz / max(1, probe.shape[0])
+    # A value and an index for each firing, and the same again while scores are computed.
+    needed = int(2 * 12 * l0 * rows)
+    if needed > MEMORY_LIMIT:
+        raise MemoryRefused(
+            f"codes: {l0:,.0f} latents fire per sample, so {rows:,} samples need about "
+            f"{needed / 2**30:.1f} GiB; the limit is {MEMORY_LIMIT / 2**30:.0f} GiB. Score fewer: "
+            "scoring=gt.Scoring(n_select=2000, n_score=4000, n_positives=20)."
+        )
+
+
 class _Encoder:
     """Calls encode and decode with the array kind they take, and checks what comes back."""
 
@@ -148,22 +167,30 @@ class _Encoder:
         """x_hat (n, d) of the codes."""
         claim = self.dictionary
         if claim.decode is None:
-            return np.asarray(codes.astype(np.float64) @ claim.decoder + claim.bias)
+            with np.errstate(over="ignore", invalid="ignore"):
+                out = np.asarray(codes.astype(np.float64) @ claim.decoder + claim.bias)
+            return _in_range("codes @ decoder + bias", out)
         raw = self._call("decode", claim.decode, codes.toarray())
         out = arrays.to_numpy("decode", raw).astype(np.float64)
         if out.shape != (codes.shape[0], claim.d):
             raise ExplanationError(
                 f"decode: expected shape ({codes.shape[0]}, {claim.d}), got {out.shape}."
             )
-        arrays.check_finite("decode", out)
-        return out
+        return _in_range("decode", out)
 
     def probe(self, x: np.ndarray) -> list[str]:
         """Flags of an encode whose codes are not a function of the sample alone."""
         flags = []
-        given = x.copy()
-        first = self._checked(self._call("encode", self.dictionary.encode, given), len(x), "select")
-        if not np.array_equal(given, x):
+        mutated: list[bool] = []
+
+        def watched(argument: Any) -> Any:
+            before = arrays.to_numpy("x", argument).copy()
+            out = self.dictionary.encode(argument)  # type: ignore[misc]
+            mutated.append(not np.array_equal(before, arrays.to_numpy("x", argument)))
+            return out
+
+        first = self._checked(self._call("encode", watched, x), len(x), "select")
+        if mutated[-1]:
             flags.append(MUTATES_INPUT)
         again = self.codes(x, "select")
         if _differ(first, again):
@@ -188,7 +215,7 @@ class _Encoder:
             except (TypeError, AttributeError) as error:
                 failures.append(error)
                 continue
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise MethodError(f"{label} raised {type(error).__name__}: {error}") from error
             self._kinds = [kind]
             return out
@@ -228,9 +255,16 @@ class _Encoder:
         if bad.size:
             row = int(np.searchsorted(codes.indptr, bad[0], side="right") - 1)
             raise ExplanationError(
-                f"encode: expected finite codes, got {codes.data[bad[0]]} ({bad.size} such values), "
+                f"encode: expected finite codes, got {codes.data[bad[0]]} ({bad.size} of them), "
                 f"first at sample {row} of its block, latent {codes.indices[bad[0]]}, on the "
                 f"{part} data."
+            )
+        if float(np.abs(codes.data).max(initial=0.0)) > _LARGEST:
+            at = int(np.abs(codes.data).argmax())
+            raise ExplanationError(
+                f"encode: expected codes of size at most {_LARGEST:g}, got {codes.data[at]:.4g} "
+                f"for latent {codes.indices[at]}, on the {part} data. Move the scale into the "
+                "decoder."
             )
         if not self.dictionary.signed and np.any(codes.data < 0):
             at = int(np.argmin(codes.data))
@@ -239,6 +273,17 @@ class _Encoder:
                 f"{codes.indices[at]}. If negative codes are meant, pass "
                 "gt.Dictionary(..., signed=True); otherwise apply the activation function."
             )
+
+
+def _in_range(name: str, x_hat: np.ndarray) -> np.ndarray:
+    arrays.check_finite(name, x_hat)
+    largest = float(np.abs(x_hat).max(initial=0.0))
+    if largest > _LARGEST:
+        raise ExplanationError(
+            f"{name}: expected a reconstruction of size at most {_LARGEST:g}, got {largest:.4g}. "
+            "Do codes and decoder have the scale of the activations?"
+        )
+    return x_hat
 
 
 def _differ(first: sp.csr_array, second: sp.csr_array) -> bool:

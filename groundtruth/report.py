@@ -68,8 +68,9 @@ class Report:
     @cached_property
     def verdict(self) -> str:
         """One sentence: where the claim stands between chance and oracle, and what it misses."""
-        joint, precision = self.results.get("recover.joint"), self.results.get(
-            "recover.joint_precision"
+        joint, precision = (
+            self.results.get("recover.joint"),
+            self.results.get("recover.joint_precision"),
         )
         if joint is None:
             return f"{self.name} on {self.testbed.name}: recover.joint was not asked for."
@@ -107,7 +108,6 @@ class Report:
         ]
         return "\n".join(lines)
 
-
     def _undefined_lines(self) -> list[str]:
         """Undefined metrics, told once for each reason."""
         reasons: dict[str, list[str]] = {}
@@ -135,7 +135,7 @@ def verdict(
     if joint.floor is not None and joint.ceiling is not None:
         text += f", between chance {joint.floor:.3f} and linear ceiling {joint.ceiling:.3f}"
     if joint.normalised is not None:
-        text += f" ({joint.normalised:.0%} of the way)"
+        text += f" ({round(joint.normalised, 2) + 0.0:.0%} of the way)"
     ev = results.get("recon.ev_total")
     if ev is not None and ev.value is not None:
         text += f"; it explains {ev.value:.0%} of the variance"
@@ -146,11 +146,13 @@ def result_line(result: Result) -> str:
     """One row of the printed table."""
     interval = "" if result.interval is None else f"[{result.low:.3f}, {result.high:.3f}]"
     line = (
-        f"{result.metric.id:<28} {_ARROWS[result.metric.direction]} {_number(result.value)} {interval:>17} {_number(result.floor)} "
-        f"{_number(result.ceiling)} {_number(result.normalised, 10)}"
+        f"{result.metric.id:<28} {_ARROWS[result.metric.direction]} {_number(result.value)} "
+        f"{interval:>17} {_number(result.floor)} {_number(result.ceiling)} "
+        f"{_number(result.normalised, 10)}"
     )
     return line + (f"  {result.status}: {result.reason}" if result.status != "ok" else "")
 
 
 def _number(value: float | None, width: int = 8) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:{width}.3f}"
+    # Adding 0 turns a rounded -0 into 0.
+    return f"{'-':>{width}}" if value is None else f"{round(value, 3) + 0.0:{width}.3f}"

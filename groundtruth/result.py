@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -134,11 +134,8 @@ class Result:
     @classmethod
     def from_json(cls, data: dict[str, Any], metric: Metric) -> Result:
         """The result that `to_json` wrote, for the metric of that id and version."""
-        names = (
-            "value status reason n_units low high interval_method floor floor_kind ceiling "
-            "ceiling_kind parameters"
-        ).split()
-        return cls(metric, **{name: data[name] for name in names})
+        stored = {f.name for f in fields(cls)} - {"metric", "evidence"}
+        return cls(metric, **{name: data[name] for name in stored})
 
 
 def undefined(metric: Metric, reason: str, **parameters: Any) -> Result:

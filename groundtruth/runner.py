@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from groundtruth import catalogue, lockfile
-from groundtruth.errors import InputError, StoreError, reject
+from groundtruth import catalogue, hashing, lockfile
+from groundtruth.errors import HashMismatch, InputError, StoreError, reject
 from groundtruth.evaluators import names
 from groundtruth.jobs import Done, Job, Settings, World, run_job
 from groundtruth.store import Store
@@ -17,6 +18,9 @@ from groundtruth.suites import MethodSpec, Suite, WorldSpec
 
 Watch = Callable[[str, int, int], None]
 """watch(label, finished, total): called as jobs start and finish."""
+
+
+_FIXED = {"seed", "name", "source"}
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,25 @@ def run_suite(
         raise reject("jobs", jobs, "a whole number >= 1")
     check_suite(suite)
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise StoreError(
+            f"{out.name}: A file stands where a folder is needed: choose another folder."
+        )
     sha256 = lockfile.write_lock(out, suite.manifest()) if lock else _no_lock(out)
     settings = Settings(
         suite.name if lock else None, sha256, suite.scoring, suite.threshold, suite.share
     )
+    _check_worlds(suite, Store(out))
     ladders, methods = _plan(suite, settings)
     total, finished = len(ladders) + len(methods), 0
     done: list[Done] = []
     # Ladders first: methods on the same world then read their references from the cache.
     for phase in (ladders, methods):
-        for job in _run(phase, out, jobs, lambda label: _tell(watch, label, finished, total)):
+        tell = functools.partial(_tell, watch, total=total)
+        for job in _run(phase, out, jobs, tell, finished):
             done.append(job)
             finished += 1
-            _tell(watch, job.label, finished, total)
+            tell(job.label, finished)
     if lock:
         lockfile.check_lock(out, suite.manifest())
     keys = {key for job in done for key in job.keys}
@@ -93,6 +103,8 @@ def single(
 ) -> Suite:
     """The suite of one method on one world, with the rows that its scores need."""
     entry = catalogue.method(method)
+    if entry.make is None:
+        catalogue.check_parameters(entry, parameters)
     specs = () if entry.make is None else (MethodSpec(method, parameters),)
     rows = ["O0-identity", "O1-prior", "O2*-linear", "C0-random"]
     if entry.make is None and method not in rows:
@@ -111,6 +123,11 @@ def check_suite(suite: Suite) -> None:
     """Raise for anything in the suite that does not exist, before anything runs."""
     names(suite.primary)
     for world in suite.worlds:
+        for key in _FIXED & set(world.parameters):
+            raise InputError(
+                f"{world.testbed}: {key} is not a parameter of a world. Seeds are listed in "
+                "WorldSpec(seeds=...), or given by --seed; name and source are the catalogue's."
+            )
         for seed in world.seeds:
             catalogue.build(world.testbed, seed=seed, **world.parameters)
         for spec in world.methods:
@@ -121,6 +138,26 @@ def check_suite(suite: Suite) -> None:
                     "method; list it under rows."
                 )
             catalogue.check_parameters(entry, spec.parameters)
+
+
+def _check_worlds(suite: Suite, store: Store) -> None:
+    """Raise if a stored run has the recipe of one of the suite's worlds but another hash."""
+    hashes = {
+        hashing.digest(hashing.jsonable(built.recipe.description())): built
+        for world in suite.worlds
+        for seed in world.seeds
+        for built in [catalogue.build(world.testbed, seed=seed, **world.parameters)]
+    }
+    for run in store.records():
+        held = run.record["testbed"]
+        built = hashes.get(hashing.digest(held["recipe"]))
+        if built is not None and built.hash != held["hash"]:
+            raise HashMismatch(
+                f"{built.name} seed {built.recipe.seed}: expected the world {held['hash'][:12]} "
+                f"that this folder's runs are on, got {built.hash[:12]} from the same recipe. The "
+                "libraries' random streams or the generator changed. Use another --out, or the "
+                "versions in the runs' provenance."
+            )
 
 
 def _no_lock(out: Path) -> None:
@@ -143,22 +180,21 @@ def _plan(suite: Suite, settings: Settings) -> tuple[list[Job], list[Job]]:
 
 
 def _run(
-    phase: list[Job], out: Path, jobs: int, tell: Callable[[str], None]
+    phase: list[Job], out: Path, jobs: int, tell: Callable[[str, int], None], finished: int
 ) -> Iterator[Done]:
     if jobs == 1 or len(phase) <= 1:
-        for job in phase:
-            tell(job.label)
-            yield run_job(job, out, lambda row, job=job: tell(f"{job.label} {row}"))
+        for n, job in enumerate(phase, finished):
+            tell(job.label, n)
+            yield run_job(job, out, lambda row, job=job, n=n: tell(f"{job.label} {row}", n))
         return
     from joblib import Parallel, delayed, parallel_config
 
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with parallel_config("loky", inner_max_num_threads=threads):
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(
-            delayed(run_job)(job, out) for job in phase
-        )
+        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        yield from cast(Iterator[Done], pool(delayed(run_job)(job, out) for job in phase))
 
 
-def _tell(watch: Watch | None, label: str, finished: int, total: int) -> None:
+def _tell(watch: Watch | None, label: str, finished: int, *, total: int) -> None:
     if watch is not None:
         watch(label, finished, total)

@@ -30,7 +30,7 @@ class Scoring:
         n_select, n_score: samples in the two splits.
         n_positives: firings of each feature to score on; features that fire less often in
             `score` are topped up with samples drawn given that they fire. None: 400 for small
-            dictionaries, fewer for large ones (200,000 / n_features, at least 50).
+            dictionaries, fewer for large ones (100,000 / n_features, at least 50).
     """
 
     n_select: int = 10_000
@@ -45,18 +45,18 @@ class Scoring:
                     f"scoring.{name}",
                     value,
                     "a whole number >= 2",
-                    "One sample has no variance; the default is "
-                    f"{getattr(Scoring, name):,}.",
+                    f"One sample has no variance; the default is {getattr(Scoring, name):,}.",
                 )
         positives = self.n_positives
-        if positives is not None and (not isinstance(positives, int) or positives < 0):
+        whole = isinstance(positives, int) and not isinstance(positives, bool)
+        if positives is not None and (not whole or positives < 0):
             raise reject("scoring.n_positives", positives, "None or a whole number >= 0")
 
     def positives_for(self, n_features: int) -> int:
         """Firings per feature."""
         if self.n_positives is not None:
             return self.n_positives
-        return int(min(400, max(50, 200_000 // n_features)))
+        return int(min(400, max(50, 100_000 // n_features)))
 
     def description(self) -> dict[str, Any]:
         return {

@@ -72,7 +72,9 @@ class Suite:
                     "parameters": world.parameters,
                     "seeds": list(world.seeds),
                     "n_train": world.n_train,
-                    "methods": [{"name": m.name, "parameters": m.parameters} for m in world.methods],
+                    "methods": [
+                        {"name": m.name, "parameters": m.parameters} for m in world.methods
+                    ],
                 }
                 for world in self.worlds
             ],
@@ -81,7 +83,9 @@ class Suite:
 
 def _saes(width: int, l0: float, n_samples: int) -> tuple[MethodSpec, ...]:
     parameters = {"width": width, "l0": l0, "n_samples": n_samples}
-    return tuple(MethodSpec(f"sae/{name}", dict(parameters)) for name in ("relu", "topk", "batchtopk"))
+    return tuple(
+        MethodSpec(f"sae/{name}", dict(parameters)) for name in ("relu", "topk", "batchtopk")
+    )
 
 
 SUITES: dict[str, Suite] = {
@@ -96,16 +100,16 @@ SUITES: dict[str, Suite] = {
                 WorldSpec(
                     "sparse/small",
                     (
-                        *_saes(128, 3, 400_000),
-                        MethodSpec("linear/dictionary-learning", {"width": 128}),
+                        *_saes(128, 5, 300_000),
+                        MethodSpec("linear/dictionary-learning", {"width": 128, "l0": 5}),
                     ),
-                    n_train=400_000,
+                    n_train=300_000,
                 ),
                 WorldSpec(
                     "sparse/zipf",
-                    _saes(1024, 4, 400_000),
+                    _saes(512, 5, 300_000),
                     seeds=(0,),
-                    n_train=400_000,
+                    n_train=300_000,
                 ),
             ),
         ),

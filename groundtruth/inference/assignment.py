@@ -100,8 +100,9 @@ def assign_directions(
         directions: true directions, (F, d).
         latents: claimed directions, (k, d); a zero row has cosine 0 with everything.
         absolute: whether a direction and its negative are the same.
-        edges: what `top_edges` gave for the same arguments, if it is at hand.
-        block: how many latents to compare at a time.
+        edges: what `top_edges` gave for the same arguments, if it is at hand; the edges of the
+            side with fewer rows suffice.
+        block: how many rows to compare at a time, at most.
         memory_limit: bytes the dense solver may take, should it be needed.
 
     Returns:
@@ -122,15 +123,17 @@ def assign_directions(
     truths, claims = as_directions(directions, latents)
     if len(truths) * len(claims) <= DENSE_ENTRIES:
         return _dense(_cosines(truths, claims, absolute), memory_limit)
-    if edges is None:
-        edges = unit_top_edges(truths, claims, FIRST_CANDIDATES, absolute=absolute, block=block)
     flipped = len(truths) > len(claims)
     few, many = (claims, truths) if flipped else (truths, claims)
-    best = (
-        (edges.latent_similarity, edges.latent_truth)
-        if flipped
-        else (edges.truth_similarity, edges.truth_latent)
-    )
+    if edges is None:
+        found = unit_top_edges(
+            many, few, FIRST_CANDIDATES, absolute=absolute, block=block, both=False
+        )
+        best = (found.latent_similarity, found.latent_truth)
+    elif flipped:
+        best = (edges.latent_similarity, edges.latent_truth)
+    else:
+        best = (edges.truth_similarity, edges.truth_latent)
     # A product repeated in a block of another shape may differ in its last bits.
     tolerance = 16 * torch.finfo(few.dtype).eps
     side = Side(

@@ -7,7 +7,7 @@ activity (row O2*), whatever solver a world would otherwise favour.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,15 +25,13 @@ class Detectors:
         weights: (n_features, d) w_i.
         thresholds: (n_features,) t_i.
         centre: (d,).
-        gain: (n_features,) response to one unit of the feature, so that s / gain + offset
-            estimates a_i.
-        offset: (n_features,) E[a_i].
+        offset: (n_features,) E[a_i]. One unit of the feature moves its score by 1, so that
+            score + offset estimates a_i.
     """
 
     weights: np.ndarray
     thresholds: np.ndarray
     centre: np.ndarray
-    gain: np.ndarray
     offset: np.ndarray
 
     def scores(self, x: np.ndarray) -> np.ndarray:
@@ -45,9 +43,10 @@ class Detectors:
         """Estimated activity where it fires, else 0."""
         score = self.scores(x)
         fires = score > self.thresholds.astype(np.float32)
-        gain = np.where(self.gain > 0, self.gain, 1.0).astype(np.float32)
-        value = np.maximum(score / gain + self.offset.astype(np.float32), 1e-6)
-        return dense_to_csr(np.where(fires, value, np.float32(0)))
+        value = score + self.offset.astype(np.float32)
+        least = np.float32(1e-6) * np.abs(self.offset).max(initial=0.0).astype(np.float32)
+        least = max(least, np.finfo(np.float32).tiny)
+        return dense_to_csr(np.where(fires, np.maximum(value, least), np.float32(0)))
 
     def outputs(
         self,
@@ -77,18 +76,24 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
     law has exactly the law of x given that feature i fires.
     """
     truth = data.truth
-    weights = truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True)
-    gain = np.einsum("fd,fd->f", weights, truth.directions)
-    detectors = Detectors(
-        weights, np.zeros(truth.n_features), truth.mean, gain, truth.mean_activity
+    weights = unit_response(
+        truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True), truth.directions
     )
-    thresholds = _thresholds_by_injection(data, detectors, rng)
-    return Detectors(weights, thresholds, truth.mean, gain, truth.mean_activity)
+    detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
+    return replace(detectors, thresholds=_thresholds_by_injection(data, detectors, rng))
 
 
-def best_threshold(
-    positive: np.ndarray, negative: np.ndarray, prevalence: float
-) -> float:
+def unit_response(weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Rows scaled so that <w_i, d_i> = 1; a row that does not respond to d_i stays.
+
+    A detector does not change with the scale of its weights; this one keeps scores in the units
+    of activity, whatever the scale of the world.
+    """
+    gain = np.einsum("fd,fd->f", weights, directions)
+    return weights / np.where(gain > 0, gain, 1.0)[:, None]
+
+
+def best_threshold(positive: np.ndarray, negative: np.ndarray, prevalence: float) -> float:
     """The threshold that maximises F1 at the given prevalence.
 
     Candidates lie between neighbouring silent scores, one for each number of false positives;
@@ -115,17 +120,20 @@ def best_threshold(
 def _thresholds_by_injection(
     data: ScoreData, detectors: Detectors, rng: np.random.Generator
 ) -> np.ndarray:
-    truth = data.truth
-    scores = np.concatenate([detectors.scores(x) for x, _ in data.chunks("select")])
+    truth, block = data.truth, 512
+    x = np.concatenate([rows for rows, _ in data.chunks("select")])
     active = data.select.tocsc()
-    out = np.empty(truth.n_features)
+    out, scores = np.empty(truth.n_features), np.empty((0, 0))
     for i in range(truth.n_features):
+        if i % block == 0:
+            part = replace(detectors, weights=detectors.weights[i : i + block])
+            scores = part.scores(x)
         rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
-        silent = np.delete(scores[:, i], rows)
-        m = _positive_magnitudes(truth, i, len(silent), rng)
-        out[i] = best_threshold(
-            silent + m * detectors.gain[i], silent, truth.firing_probability[i]
-        )
+        score = scores[:, i % block]
+        silent = np.delete(score, rows)
+        injected = silent + _positive_magnitudes(truth, i, len(silent), rng)
+        positive = np.concatenate([score[rows], injected])
+        out[i] = best_threshold(positive, silent, truth.firing_probability[i])
     return out
 
 

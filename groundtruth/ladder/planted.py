@@ -75,8 +75,8 @@ def one(data: ScoreData) -> Outputs:
 
 
 def copies(data: ScoreData) -> Outputs:
-    """C6: as many copies of one perfect latent as there are features, sharing its code."""
-    o0, n = one(data), data.truth.n_features
+    """C6: copies of one perfect latent, as many as features but at most 64, sharing its code."""
+    o0, n = one(data), min(64, data.truth.n_features)
     out = take(o0, np.zeros(n, dtype=np.int64))
     shared = {part: sp.csr_array(getattr(out, part) / np.float32(n)) for part in PARTS}
     return _with_codes(out, out.decoder, shared)

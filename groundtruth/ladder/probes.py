@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from groundtruth.ladder.detectors import Detectors, best_threshold
+from groundtruth.ladder.detectors import Detectors, best_threshold, unit_response
 from groundtruth.testbed import Testbed
 
 MOST_ROWS = 50_000
@@ -32,12 +34,11 @@ def probes(testbed: Testbed, n_train: int) -> tuple[np.ndarray, Detectors]:
     off = (x.sum(axis=0) - on * count[:, None]) / np.maximum(1, n - count)[:, None]
     difference = np.where((count > 0)[:, None], on - off, 0.0)
     covariance = np.cov(x, rowvar=False).reshape(truth.d, truth.d)
-    weights = difference @ np.linalg.pinv(covariance, hermitian=True)
     size = np.linalg.norm(difference, axis=1)
     unit = difference / np.where(size > 0, size, 1.0)[:, None]
-    gain = np.einsum("fd,fd->f", weights, unit)
+    weights = unit_response(difference @ np.linalg.pinv(covariance, hermitian=True), unit)
     activity = np.asarray(codes.sum(axis=0)).ravel() / n
-    detectors = Detectors(weights, np.full(len(weights), np.inf), mean, gain, activity)
+    detectors = Detectors(weights, np.full(len(weights), np.inf), mean, activity)
     scores = detectors.scores(x.astype(np.float32))
     thresholds = np.array(
         [
@@ -45,7 +46,7 @@ def probes(testbed: Testbed, n_train: int) -> tuple[np.ndarray, Detectors]:
             for i in range(truth.n_features)
         ]
     )
-    return unit, Detectors(weights, thresholds, mean, gain, activity)
+    return unit, replace(detectors, thresholds=thresholds)
 
 
 def _threshold(score: np.ndarray, rows: np.ndarray) -> float:

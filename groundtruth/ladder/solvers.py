@@ -46,7 +46,7 @@ def solver_scoring(data: ScoreData) -> Scoring:
     return Scoring(
         n_select=min(full.n_select, max(_TUNING_ROWS, rows // 8)),
         n_score=min(full.n_score, rows // 2),
-        n_positives=min(full.positives_for(n), max(2, rows // 4 // n)),
+        n_positives=min(full.positives_for(n), max(4, 20_000 // n)),
     )
 
 
@@ -75,7 +75,7 @@ def prior_candidates(truth: FeatureTruth) -> list[Candidate]:
     weights = np.maximum(0.0, np.log((1 - p) / p))
     weights = weights / max(1e-12, float(np.median(weights)))
     size = float(np.median(truth.magnitude.mean))
-    nodes, node_weights = truth.magnitude.nodes(7)
+    nodes, node_weights = truth.magnitude.nodes(16)
 
     def weighted(penalty: float) -> Solver:
         return lambda x: inference.fista(x, directions, penalty, weights=weights)

@@ -1,8 +1,9 @@
 """Means over worlds: what a row of the table holds.
 
 A world is the unit. The interval is Student's over the runs of one method, one per world; a
-single run keeps its own interval, which is over features or samples, and is marked n=1. A failed
-run counts at the floor. An undefined one is left out of the mean, counted, and its reason kept.
+single run keeps its own interval, which is over features or samples, and is marked n=1. Where all
+worlds give the same value there is no interval. A failed run counts at the floor. An undefined one
+is left out of the mean, counted, and its reason kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from groundtruth import ladder
 from groundtruth.evaluators import statistics
+from groundtruth.reporting import naming
 from groundtruth.reporting.runs import KINDS, Kind, Run, World
 from groundtruth.result import Metric, Result
 
@@ -91,7 +93,7 @@ class Row:
 
     @property
     def sign_mode(self) -> str:
-        """"signed", "absolute", both, or "" where no result says."""
+        """ "signed", "absolute", both, or "" where no result says."""
         found = {r.parameters.get("sign_mode") for run in self.runs for r in run.results.values()}
         return "/".join(sorted(mode for mode in found if isinstance(mode, str)))
 
@@ -147,7 +149,7 @@ def aggregate(runs: Sequence[Run]) -> list[Section]:
 
 
 def _section(testbed: str, runs: list[Run]) -> Section:
-    groups = dict.fromkeys((run.kind, run.label) for run in runs)
+    groups: dict[tuple[Kind, str], None] = {(run.kind, run.label): None for run in runs}
     rows = [
         Row(label, kind, tuple(r for r in runs if (r.kind, r.label) == (kind, label)))
         for kind, label in groups
@@ -181,7 +183,7 @@ def _mean(name: str, runs: Sequence[Run]) -> Mean:
         n_runs=len(found),
         n_undefined=len(found) - len(defined),
         n_failed=sum(r.status == "failed" for r in found),
-        reason=next((r.reason for r in found if r.value is None), ""),
+        reason=naming.one_line(next((r.reason for r in found if r.value is None), "")),
     )
 
 
@@ -191,7 +193,11 @@ def _interval(defined: list[Result]) -> tuple[float | None, float | None, str]:
         return only.low, only.high, "one run" if only.interval else ""
     if not defined:
         return None, None, ""
-    _, low, high = statistics.t_interval([r.value for r in defined if r.value is not None])
+    values = [r.value for r in defined if r.value is not None]
+    # Equal values say nothing about their spread; an interval of width zero would claim it is none.
+    if max(values) - min(values) <= 1e-12 * max(1.0, abs(values[0])):
+        return None, None, ""
+    _, low, high = statistics.t_interval(values)
     least, most = defined[0].metric.range
     return max(low, least), min(high, most), "worlds"
 

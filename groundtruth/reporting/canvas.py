@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,10 +24,10 @@ INK, MUTED, RULE, PAPER = "#1f2328", "#6b737c", "#cfd4d9", "#fdfdfc"
 
 # Okabe and Ito, "Color universal design" (2008), https://jfly.uni-koeln.de/color/, without black
 # and yellow: told apart with any colour vision, on a light and on a dark ground.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _DPI = 144
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
     "axes.edgecolor": RULE,
@@ -68,7 +69,7 @@ def looks(sections: Iterable[Section]) -> dict[str, Look]:
     """One look per method, the same in every figure of a report."""
     labels = sorted({row.label for section in sections for row in section.of("method")})
     # All colours with one marker, then all with the next.
-    wheel = itertools.cycle(itertools.product(_MARKERS, _COLOURS))
+    wheel = itertools.cycle(itertools.product(_MARKERS, COLOURS))
     return {label: Look(colour, marker) for label, (marker, colour) in zip(labels, wheel)}
 
 
@@ -97,10 +98,21 @@ def figure_of(width: float, height: float) -> Figure:
 def title(axes: Axes, text: str, below: str, *, x: float = 0.0) -> None:
     """A title on the left, and a quieter line under it."""
     axes.annotate(
-        text, (x, 1), (0, 26), xycoords="axes fraction", textcoords="offset points",
-        fontsize=11, fontweight="bold", annotation_clip=False,
+        text,
+        (x, 1),
+        (0, 26),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=11,
+        fontweight="bold",
+        annotation_clip=False,
     )
     axes.annotate(
-        below, (x, 1), (0, 11), xycoords="axes fraction", textcoords="offset points",
-        color=MUTED, annotation_clip=False,
+        below,
+        (x, 1),
+        (0, 11),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        color=MUTED,
+        annotation_clip=False,
     )

@@ -10,8 +10,23 @@ from groundtruth.reporting.runs import Run
 from groundtruth.result import Result
 
 COLUMNS = (
-    "testbed", "method", "kind", "seed", "metric", "value", "low", "high", "floor", "ceiling",
-    "normalised", "version", "status", "reason", "n_units", "testbed_hash", "direction",
+    "testbed",
+    "method",
+    "kind",
+    "seed",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "floor",
+    "ceiling",
+    "normalised",
+    "version",
+    "status",
+    "reason",
+    "n_units",
+    "testbed_hash",
+    "direction",
     "sign_mode",
 )
 
@@ -29,9 +44,23 @@ def csv_text(runs: Sequence[Run]) -> str:
 def _lines(run: Run) -> Iterator[list[object]]:
     for name, result in run.results.items():
         yield [
-            run.testbed, run.label, run.kind, run.seed, name, result.value, result.low,
-            result.high, result.floor, result.ceiling, _normalised(result), result.metric.version,
-            result.status, result.reason, result.n_units, run.world.hash, result.metric.direction,
+            run.testbed,
+            run.label,
+            run.kind,
+            run.seed,
+            name,
+            result.value,
+            result.low,
+            result.high,
+            result.floor,
+            result.ceiling,
+            _normalised(result),
+            result.metric.version,
+            result.status,
+            result.reason,
+            result.n_units,
+            run.world.hash,
+            result.metric.direction,
             result.parameters.get("sign_mode"),
         ]
 

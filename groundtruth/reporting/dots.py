@@ -33,18 +33,23 @@ def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
         axes.grid(True, axis="x", color=RULE, lw=0.5, alpha=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-        axes.set_yticks(heights, _names(section, heights) if index == 0 else [""] * len(heights))
+        names = [naming.shorten(row.label, 27) for row in section.rows]
+        axes.set_yticks(heights, [""] * len(names) if index else names)
         axes.set_xlabel(label)
         for row, y in zip(section.rows, heights):
             _line(axes, row, row[metric], y, looks)
         if index == 0:
             _colour_names(axes, section, looks)
-            name = naming.shorten(section.testbed, 44)
-            n = len(section.worlds)
-            below = f"Mean over {n} world{'s' * (n != 1)} with its 95 % interval."
-            title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.72)
+            _title(axes, section)
     _legend(figure, height)
     return figure
+
+
+def _title(axes: Axes, section: Section) -> None:
+    name, n = naming.shorten(section.testbed, 32), len(section.worlds)
+    below = f"Mean over {n} world{'s' * (n != 1)} with its 95 % interval."
+    # The axes begin right of the names; the title begins with them.
+    title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.72)
 
 
 def _heights(section: Section) -> list[float]:
@@ -54,10 +59,6 @@ def _heights(section: Section) -> list[float]:
         y -= 0 if before is None else 1 if before.kind == row.kind else 1.6
         heights.append(y)
     return heights
-
-
-def _names(section: Section, heights: list[float]) -> list[str]:
-    return [naming.shorten(row.label, 32) for row, _ in zip(section.rows, heights)]
 
 
 def _colour_names(axes: Axes, section: Section, looks: Mapping[str, Look]) -> None:
@@ -98,6 +99,11 @@ def _legend(figure: Figure, height: float) -> None:
         Line2D([], [], color=MUTED, marker="o", ms=4.2, ls="none", label="control"),
     ]
     figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(0.26, 0.08 / height), ncols=3,
-        frameon=False, fontsize=8, columnspacing=1.8,
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=(0.26, 0.08 / height),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+        columnspacing=1.8,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ from groundtruth.reporting.dots import draw_dots
 from groundtruth.reporting.placing import Anchor, box_around, place_labels
 
 LEFT, RIGHT = -0.2, 1.05
-_LOW, _HIGH = -0.05, 1.08
+_LOW, _HIGH = -0.085, 1.08
 _SAME = 0.012  # points nearer than this share of the axis share one label
 _MOST_LINES = 5
 
@@ -72,7 +73,7 @@ def headline(section: Section, looks: Mapping[str, Look]) -> Figure:
     axes.set_ylim(_LOW, _HIGH)
     points, absent = _points(section)
     blocked = _lines(axes, section)
-    avoid = _frontier(axes, section)
+    avoid = [*_level_boxes(axes, section), *_frontier(axes, section)]
     for point in points:
         _mark(axes, point, looks)
         blocked.append(box_around(axes, point.x, point.y, 4))
@@ -84,7 +85,7 @@ def headline(section: Section, looks: Mapping[str, Look]) -> Figure:
     spread = "bars: 95 % interval over worlds" if n > 1 else "bars: 95 % interval of the run"
     title(
         axes,
-        f"{naming.shorten(section.testbed, 48)}: variance explained is not recovery",
+        f"{naming.shorten(section.testbed, 32)}: variance explained against joint recall",
         f"Mean over {n} world{'s' * (n != 1)}; {spread}.",
     )
     _legend(figure, absent)
@@ -144,18 +145,34 @@ def _lines(axes: Axes, section: Section) -> list[Bbox]:
     """Chance and ceiling as labelled lines; the boxes of their labels."""
     axes.grid(True, color=RULE, lw=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-    bounds = (("chance", section.chance(JOINT)), ("linear ceiling O2*", section.ceiling(JOINT)))
     boxes = []
-    for name, level in bounds:
-        if level is None:
-            continue
+    for name, level, rise in _levels(section):
         axes.axhline(level, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=1)
         text = axes.annotate(
-            f"{name} {level:.3f}", (0, level), (5, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", color=MUTED, fontsize=8,
+            f"{name} {level:.3f}",
+            (0, level),
+            (5, rise),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            color=MUTED,
+            fontsize=8,
         )
         boxes.append(text.get_window_extent(_renderer(axes)))
     return boxes
+
+
+def _levels(section: Section) -> list[tuple[str, float, float]]:
+    """Name, height, and how far (points) above the line its name stands."""
+    levels = (
+        ("chance", section.chance(JOINT), -11.0),
+        ("linear ceiling O2*", section.ceiling(JOINT), 3.0),
+    )
+    return [(name, level, rise) for name, level, rise in levels if level is not None]
+
+
+def _level_boxes(axes: Axes, section: Section) -> list[Bbox]:
+    ends = [axes.transData.transform([(LEFT, y), (RIGHT, y)]) for _, y, _ in _levels(section)]
+    return [Bbox([end[0] - 1, end[1] + 1]) for end in ends]
 
 
 def _frontier(axes: Axes, section: Section) -> list[Bbox]:
@@ -204,23 +221,31 @@ def _near(a: Point, b: Point) -> bool:
 
 
 def _legend(figure: Figure, absent: list[str]) -> None:
+    frontier = "explained variance if exactly R features were learned"
     marks = [
-        Line2D([], [], color=INK, lw=1.1, label="explained variance if exactly R features were learned"),
+        Line2D([], [], color=INK, lw=1.1, label=frontier),
         Line2D([], [], color=INK, marker="o", mfc="none", ls="none", label="oracle"),
         Line2D([], [], color=MUTED, marker="o", ms=3.8, ls="none", label="control"),
-        Line2D([], [], color=MUTED, marker="<", ms=5, ls="none", label="further left"),
+        Line2D([], [], color=MUTED, marker="<", ms=5, ls="none", label="EV further left"),
     ]
     figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(0.08, 0.025), ncols=4, frameon=False,
-        fontsize=8, handletextpad=0.6, columnspacing=1.6,
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=(0.08, 0.025),
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        handletextpad=0.6,
+        columnspacing=1.6,
     )
     if absent:
-        names = naming.shorten(", ".join(absent), 110)
-        figure.text(0.09, 0.015, f"Not drawn, a value is undefined: {names}", color=MUTED, fontsize=7)
+        text = f"Not drawn, a value is undefined: {naming.shorten(', '.join(absent), 110)}"
+        figure.text(0.09, 0.015, text, color=MUTED, fontsize=7)
 
 
-def _renderer(axes: Axes) -> object:
-    return axes.figure.canvas.get_renderer()  # type: ignore[union-attr]
+def _renderer(axes: Axes) -> Any:
+    figure: Any = axes.figure
+    return figure.canvas.get_renderer()
 
 
 def _signed(value: float | None) -> str:

@@ -18,7 +18,7 @@ _UNKNOWN = "not stored"
 def footer(runs: Sequence[Run]) -> list[Fact]:
     """(name, value) pairs, in the order in which they are shown."""
     failed = sum(run.failed for run in runs)
-    return [
+    facts = [
         ("suite", _several(run.suite for run in runs)),
         ("lock (SHA-256)", _several(run.lock for run in runs)),
         ("groundtruth", _several(_package(run) for run in runs)),
@@ -27,9 +27,9 @@ def footer(runs: Sequence[Run]) -> list[Fact]:
         ("activity share phi", _parameter(runs, "share")),
         ("sign mode", _parameter(runs, "sign_mode")),
         ("split sizes", _several(_splits(run) for run in runs)),
-        ("training budget n_train", _several(run.n_train for run in runs)),
+        ("training budget n_train", _several(_short(run.n_train) for run in runs)),
         ("worlds", _worlds(runs)),
-        ("intervals", "95 %, Student over worlds; of a single run, the run's own"),
+        ("intervals", "95 %, Student over worlds, none where all worlds agree; n=1: the run's own"),
         ("runs", f"{len(runs)}, of which {failed} failed"),
         ("failed runs", "counted at the metric's floor, never dropped"),
         ("hardware", _several(_hardware(run) for run in runs)),
@@ -37,6 +37,7 @@ def footer(runs: Sequence[Run]) -> list[Fact]:
         ("time", _cost(runs)),
         ("redo", _command(runs)),
     ]
+    return [(name, naming.one_line(value)) for name, value in facts]
 
 
 def failures(runs: Sequence[Run]) -> list[str]:
@@ -135,6 +136,8 @@ def _command(runs: Sequence[Run]) -> str:
 
 
 def _short(value: object) -> str:
+    if value is None:
+        return "by default"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if isinstance(value, str) else hashing.canonical_json(value)

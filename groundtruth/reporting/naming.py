@@ -9,7 +9,7 @@ from typing import Any
 
 from groundtruth import hashing
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
 def distinct(items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
@@ -54,7 +54,7 @@ def shorten(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     head = length // 2
-    return f"{text[:head]}…{text[len(text) - (length - head - 1):]}"
+    return f"{text[:head]}…{text[len(text) - (length - head - 1) :]}"
 
 
 def markdown(text: object) -> str:

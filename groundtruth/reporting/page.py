@@ -132,8 +132,10 @@ def _table(shown: tables.Table, testbed: str) -> str:
     body = []
     for kind, lines in shown.groups():
         span = len(shown.headings)
-        body.append(f'<tbody class="{kind}"><tr class="group"><th colspan="{span}">'
-                    f"<span>{escape(_GROUPS[kind])}</span></th></tr>")
+        body.append(
+            f'<tbody class="{kind}"><tr class="group"><th colspan="{span}">'
+            f"<span>{escape(_GROUPS[kind])}</span></th></tr>"
+        )
         body += [_line(line) for line in lines]
         body.append("</tbody>")
     return (
@@ -147,7 +149,8 @@ def _line(line: tables.Line) -> str:
     for cell in line.cells:
         interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
         cells.append(f"<td>{escape(cell.text)}{interval}</td>")
-    return f'<tr><th scope="row">{escape(line.name)}</th>{"".join(cells)}</tr>'
+    name = f'<span class="name">{escape(line.name)}</span>'
+    return f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>'
 
 
 def _figure(drawn: Drawing) -> str:

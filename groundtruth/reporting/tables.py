@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +70,10 @@ class Table:
 
     def groups(self) -> list[tuple[Kind, list[Line]]]:
         """The lines of each kind that occurs."""
-        found = [(kind, [line for line in self.lines if line.kind == kind]) for kind in KINDS]
-        return [(kind, lines) for kind, lines in found if lines]
+        found: dict[Kind, list[Line]] = {kind: [] for kind in KINDS}
+        for line in self.lines:
+            found[line.kind].append(line)
+        return [(kind, lines) for kind, lines in found.items() if lines]
 
 
 def table(section: Section, *, brief: bool = False) -> Table:
@@ -119,7 +122,8 @@ def render_text(records: Iterable[Mapping[str, Any]], *, width: int = 100) -> st
 
     Args:
         records: stored run records.
-        width: characters per line; columns beyond the main ones are shown where they fit.
+        width: characters per line; columns beyond the main ones are shown where they fit, and the
+            main ones always.
 
     Raises:
         StoreError: as `read_runs`.
@@ -133,18 +137,24 @@ def render_text(records: Iterable[Mapping[str, Any]], *, width: int = 100) -> st
             shown = table(section, brief=True)
             text = text_table(shown)
         spoken = [verdicts.section_verdict(section), *verdicts.flag_notes(section)]
-        notes = [f"  {note}" for note in shown.notes]
-        blocks.append("\n".join([section.testbed, *spoken, "", text, *notes]))
-    blocks.append("\n".join(f"{name}: {value}" for name, value in footer(runs)))
+        lines = [section.testbed, *[_wrap(line, width) for line in spoken], "", text]
+        blocks.append("\n".join([*lines, *[_wrap(note, width) for note in shown.notes]]))
+    facts = [f"{name}: {value}" for name, value in footer(runs)]
+    blocks.append("\n".join(_wrap(fact, width) for fact in facts))
     return "\n\n".join(blocks) + "\n"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`value` to `digits` decimals; large ones to three figures; `ABSENT` for None."""
+    """`value` to `digits` decimals, fewer where it is large; `ABSENT` for None."""
     if value is None:
         return ABSENT
-    text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.3g}"
+    digits = digits if abs(value) < 10 else min(digits, 1)
+    text = f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.3g}"
     return text.replace("-", "−")
+
+
+def _wrap(text: str, width: int) -> str:
+    return textwrap.fill(text, max(width, 40), subsequent_indent="  ")
 
 
 def _cell(mean: Mean | None, column: Column) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from groundtruth.outputs import FLAGS
+from groundtruth.reporting import naming
 from groundtruth.reporting.aggregate import EV, JOINT, PRECISION, Mean, Row, Section
 
 _TIE = 1e-9  # means of the same values in another order differ by rounding
@@ -16,8 +17,8 @@ def method_verdict(row: Row) -> str:
     over = "1 run" if n == 1 else f"{n} runs"
     if joint is None or joint.value is None:
         why = "recover.joint was not computed" if joint is None else joint.reason or "undefined"
-        return f"{row.label}: no joint recall over {over} ({why}){_failures(row)}."
-    text = f"{row.label}: joint recall {joint.value:.3f}{_interval(joint)} over {over}"
+        return f"{_name(row)}: no joint recall over {over} ({why}){_failures(row)}."
+    text = f"{_name(row)}: joint recall {joint.value:.3f}{_interval(joint)} over {over}"
     precision, ev = row.value(PRECISION), row.value(EV)
     if precision is not None:
         text += f", joint precision {precision:.3f}"
@@ -33,13 +34,13 @@ def section_verdict(section: Section) -> str:
     methods = section.of("method")
     if not methods:
         n = len(section.rows)
-        return f"No method was run on {section.testbed}: {n} reference row{'s' * (n != 1)} only."
+        return f"No method was run on {_world(section)}: {n} reference row{'s' * (n != 1)} only."
     if all(run.failed for row in methods for run in row.runs):
         n = sum(len(row.runs) for row in methods)
-        return f"Every method run on {section.testbed} failed ({n} of {n}); all count at the floor."
+        return f"Every method run on {_world(section)} failed ({n} of {n}); all count at the floor."
     scored = [row for row in methods if row.value(JOINT) is not None]
     if not scored:
-        return f"No method on {section.testbed} has a joint recall."
+        return f"No method on {_world(section)} has a joint recall."
     return " ".join(t for t in (_best(section, scored), _misled(scored)) if t)
 
 
@@ -50,7 +51,7 @@ def flag_notes(section: Section) -> list[str]:
         for flag in dict.fromkeys(flag for run in row.runs for flag in run.flags):
             count = sum(flag in run.flags for run in row.runs)
             share = f"{count} of {len(row.runs)} runs"
-            notes.append(f"{row.label} ({share}): {FLAGS.get(flag, flag).rstrip('.')}.")
+            notes.append(f"{_name(row)} ({share}): {FLAGS.get(flag, flag).rstrip('.')}.")
     return notes
 
 
@@ -71,19 +72,16 @@ def _best(section: Section, scored: Sequence[Row]) -> str:
     if mean.normalised is not None:
         between += f" ({mean.normalised:.0%} of the way)"
     if chance is not None and value <= chance + _TIE:
-        return f"On {section.testbed} no method recovers more than chance ({chance:.3f}){_of(scored)}."
+        of = f", of {len(scored)} tried" if len(scored) > 1 else ""
+        return f"On {_world(section)} no method recovers more than chance ({chance:.3f}){of}."
     if len(top) > 1:
-        names = ", ".join(row.label for row in top)
-        return f"On {section.testbed} {names} tie at joint recall {value:.3f}{between}."
+        names = ", ".join(_name(row) for row in top)
+        return f"On {_world(section)} {names} tie at joint recall {value:.3f}{between}."
     lead = "the only method," if len(scored) == 1 else f"best of {len(scored)} methods,"
     return (
-        f"On {section.testbed} {best.label}, {lead} has joint recall {value:.3f}"
+        f"On {_world(section)} {_name(best)}, {lead} has joint recall {value:.3f}"
         f"{_interval(mean)}{between}."
     )
-
-
-def _of(scored: Sequence[Row]) -> str:
-    return f", of {len(scored)} tried" if len(scored) > 1 else ""
 
 
 def _misled(scored: Sequence[Row]) -> str:
@@ -99,15 +97,39 @@ def _misled(scored: Sequence[Row]) -> str:
     if not ordered:
         return ""
     if _joint(both[0]) - _joint(by_ev) > _TIE:
-        rank = 1 + sum(_joint(row) - _joint(by_ev) > _TIE for row in both)
-        return (
-            f"Explained variance would have misled: {by_ev.label} explains the most "
-            f"({percent(_ev(by_ev))}) and is number {rank} of {len(both)} by joint recall "
-            f"({_joint(by_ev):.3f}); it orders {count} of methods the other way."
-        )
+        return _other_winner(both, by_ev, count)
     if swapped:
         return f"Explained variance picks the same winner, but orders {count} the other way."
     return "Explained variance orders these methods as joint recall does."
+
+
+def _other_winner(both: Sequence[Row], by_ev: Row, count: str) -> str:
+    """What to say where the method that explains most is not the one that recovers most."""
+    rank = 1 + sum(_joint(row) - _joint(by_ev) > _TIE for row in both)
+    place = f"number {rank} of {len(both)} by joint recall ({_joint(by_ev):.3f})"
+    if _overlap(both[0], by_ev):
+        return (
+            f"Explained variance prefers {_name(by_ev)} ({percent(_ev(by_ev))}), {place}; the "
+            "intervals of the two overlap, so these runs do not tell them apart."
+        )
+    return (
+        f"Explained variance would have misled: {_name(by_ev)} explains the most "
+        f"({percent(_ev(by_ev))}) and is {place}; it orders {count} of methods the other way."
+    )
+
+
+def _overlap(a: Row, b: Row) -> bool:
+    """Whether the intervals of two methods' joint recall leave their order open."""
+    bounds = [m.interval for m in (a[JOINT], b[JOINT]) if m is not None and m.interval is not None]
+    return len(bounds) == 2 and bounds[0][0] <= bounds[1][1] and bounds[1][0] <= bounds[0][1]
+
+
+def _name(row: Row) -> str:
+    return naming.shorten(row.label, 60)
+
+
+def _world(section: Section) -> str:
+    return naming.shorten(section.testbed, 60)
 
 
 def _joint(row: Row) -> float:

@@ -37,7 +37,7 @@ def write_report(records: Sequence[Mapping[str, Any]], out: str | Path) -> list[
     ]
     shown = page.Page(runs, sections, drawings)
     content: dict[str, bytes] = {
-        "results.csv": csv_file.csv_text(runs).encode(),
+        "results.csv": csv_file.csv_text(runs).encode("utf-8", "backslashreplace"),
         "report.md": page.markdown(shown).encode(),
         "report.html": page.html(shown).encode(),
     }

@@ -16,12 +16,15 @@ from groundtruth.methods.controls import random_directions
 from groundtruth.methods.relu import relu
 from groundtruth.methods.topk import topk
 
+# About 2.6 features at a time, so that short training recovers a good share.
+SPARSER = {"law": "log-uniform", "low": 0.004, "high": 0.06}
+
 METHODS = {"relu": relu, "topk": topk, "batchtopk": batchtopk}
 
 
 @cache
 def world():
-    return BUILDERS["sparse/small"](seed=0)
+    return BUILDERS["sparse/small"](seed=0, firing=SPARSER)
 
 
 @cache

@@ -16,6 +16,8 @@ from groundtruth.methods.topk import TopK
 from groundtruth.methods.trainer import Training, train
 from groundtruth.testbed import ActivationSubject
 
+# About 2.6 features at a time, so that short training recovers a good share.
+SPARSER = {"law": "log-uniform", "low": 0.004, "high": 0.06}
 SHORT = Training(n_samples=20_000, batch_size=256)
 
 
@@ -30,7 +32,7 @@ def constant_subject(value: float) -> ActivationSubject:
 
 @pytest.fixture(scope="module")
 def subject():
-    return BUILDERS["sparse/small"](seed=0).subject
+    return BUILDERS["sparse/small"](seed=0, firing=SPARSER).subject
 
 
 @pytest.mark.parametrize(

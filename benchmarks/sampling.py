@@ -1,0 +1,150 @@
+"""Samples per CPU-second, ours against SAELens's dense sampler, and what each takes in memory.
+
+    python -m benchmarks.sampling [--features 16384] [--width 768] [--repetitions 7]
+
+One thread, one run. Memory is the peak resident set of a child process beyond what it held before
+it drew; the samples' own n x d activations are kept small (d = 64) so that codes show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.saelens_world import cpu_seconds, laws, one_thread, our_testbed, their_sides
+from groundtruth.testbed import BLOCK
+
+N_BLOCKS = 8
+MEMORY_SAMPLES, MEMORY_WIDTH = 8192, 64
+MEMORY_CASES = ((16_384, 60.0), (65_536, 60.0), (16_384, 240.0))
+
+
+def main() -> None:
+    options = _options()
+    one_thread()
+    if options.memory_of:
+        print(_peak_megabytes(options.memory_of, options.features, options.l0))
+        return
+    law = laws(options.features, options.width)
+    testbed, (dictionary, generator) = our_testbed(law), their_sides(law)
+
+    def ours() -> None:
+        for block in range(N_BLOCKS):
+            testbed.block("train", 0, block)
+
+    @torch.no_grad()
+    def theirs() -> None:
+        for _ in range(2):
+            dictionary(generator.sample(BLOCK))
+
+    our_time, their_time = cpu_seconds(ours, theirs, options.repetitions)
+    our_rate, their_rate = N_BLOCKS * BLOCK / our_time, 2 * BLOCK / their_time
+    print(f"groundtruth: {our_rate:,.0f} samples per CPU-second")
+    print(f"SAELens, dense, same law, batches of {BLOCK}: {their_rate:,.0f}")
+    print(f"ratio: {our_rate / their_rate:.1f}")
+    if options.preset:
+        _against_preset(our_rate)
+    if options.memory:
+        _print_memory()
+
+
+def _against_preset(our_rate: float) -> None:
+    """SAELens's own SynthSAEBench-16k, whose copula and hierarchy ours does not have."""
+    model = _synthsaebench()
+    spent, _ = cpu_seconds(lambda: model.sample(BLOCK), lambda: None, 3)
+    rate = BLOCK / spent
+    print(f"SAELens, SynthSAEBench-16k with correlation and hierarchy: {rate:,.0f}")
+    print(f"ratio to that, another law: {our_rate / rate:.1f}")
+
+
+def _synthsaebench():
+    from sae_lens.synthetic import (
+        HierarchyConfig,
+        LowRankCorrelationConfig,
+        SyntheticModel,
+        SyntheticModelConfig,
+        ZipfianFiringProbabilityConfig,
+    )
+
+    hierarchy = HierarchyConfig(
+        total_root_nodes=128,
+        branching_factor=4,
+        max_depth=3,
+        mutually_exclusive_portion=1.0,
+        compensate_probabilities=True,
+        scale_children_by_parent=True,
+    )
+    config = SyntheticModelConfig(
+        num_features=16_384,
+        hidden_dim=768,
+        firing_probability=ZipfianFiringProbabilityConfig(0.5, 0.4, 5e-4),
+        hierarchy=hierarchy,
+        correlation=LowRankCorrelationConfig(rank=25, correlation_scale=0.1),
+        std_firing_magnitudes=0.5,
+        mean_firing_magnitudes=4.5,
+        bias=0.5,
+        seed=42,
+    )
+    return SyntheticModel(config)
+
+
+def _print_memory() -> None:
+    print(f"peak memory of one draw of {MEMORY_SAMPLES} samples, MB:")
+    for features, l0 in MEMORY_CASES:
+        ours, theirs = (_child(side, features, l0) for side in ("groundtruth", "saelens"))
+        print(f"  {features} features, {l0:.0f} active: ours {ours:.0f}, SAELens {theirs:.0f}")
+
+
+def _child(side: str, features: int, l0: float) -> float:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.sampling"]
+    command += ["--memory-of", side, "--features", str(features), "--l0", str(l0)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _peak_megabytes(side: str, features: int, l0: float) -> float:
+    law = laws(features, MEMORY_WIDTH, l0=l0)
+    if side == "groundtruth":
+        sampler, rng = our_testbed(law).sampler, np.random.default_rng(0)
+        sampler.draw(rng, 2)  # what is kept between draws belongs to the world
+        return _growth(lambda: sampler.draw(rng, MEMORY_SAMPLES))
+    dictionary, generator = their_sides(law)
+    with torch.no_grad():
+        dictionary(generator.sample(2))
+        return _growth(lambda: dictionary(generator.sample(MEMORY_SAMPLES)))
+
+
+def _growth(call) -> float:
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at what is held now
+    before = _status("VmRSS")
+    call()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--features", type=int, default=16_384)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--preset", action="store_true", help="also time SynthSAEBench-16k itself")
+    parser.add_argument("--memory", action="store_true", help="also measure peak memory")
+    parser.add_argument("--memory-of", choices=("groundtruth", "saelens"), help=argparse.SUPPRESS)
+    parser.add_argument("--l0", type=float, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""One Hypothesis profile for the whole suite, one thread, and a cache that is thrown away."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    # Worlds are made by a sampler: an example takes tens of milliseconds, as it should.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+# HYPOTHESIS_PROFILE=random looks at other examples each time, for hunting; CI must not.
+settings.register_profile("random", settings.get_profile("ci"), derandomize=False, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def throwaway_cache():
+    """GROUNDTRUTH_CACHE points to a folder of this run."""
+    held = os.environ.get("GROUNDTRUTH_CACHE")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GROUNDTRUTH_CACHE"] = folder
+        yield
+        if held is None:
+            os.environ.pop("GROUNDTRUTH_CACHE", None)
+        else:
+            os.environ["GROUNDTRUTH_CACHE"] = held

@@ -1,0 +1,143 @@
+"""The report prints every score between floor and ceiling, and says in a sentence what it means."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import groundtruth as gt
+from groundtruth.errors import UnknownName
+from groundtruth.evaluators import METRICS
+from groundtruth.report import Report, result_line, verdict
+from groundtruth.result import Metric, Result, undefined
+
+SCORING = gt.Scoring(n_select=512, n_score=512, n_positives=16)
+WORLD = gt.build(
+    "sparse/small",
+    seed=0,
+    n_features=8,
+    d=8,
+    dictionary={"law": "orthonormal"},
+    firing={"law": "constant", "probability": 0.05},
+)
+ROWS = WORLD.truth.features.directions.astype(np.float32)
+
+
+def scored(n_rows: int = 8, **settings: object) -> Report:
+    rows = ROWS[:n_rows]
+    claim = gt.Dictionary(rows, lambda x: np.where(x @ rows.T > 0.1, x @ rows.T, 0), name="mine")
+    return gt.evaluate(WORLD, claim, scoring=SCORING, n_train=2000, **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """Six of the eight planted rows, with their exact codes."""
+    return scored(6)
+
+
+def test_a_metric_is_read_by_its_id(report: Report) -> None:
+    assert report["recover.joint"].value == 0.75
+    assert "recover.joint" in report and "recover.jont" not in report
+    assert set(report) == set(METRICS) and len(report) == len(METRICS)
+
+
+def test_an_unknown_metric_gets_the_nearest_ones(report: Report) -> None:
+    with pytest.raises(UnknownName) as caught:
+        report["recover.jont"]
+    assert str(caught.value) == (
+        "No metric is called 'recover.jont'. Nearest: recover.joint, recover.joint_o1, "
+        "recover.joint_f1."
+    )
+
+
+def test_a_metric_that_was_not_asked_for_is_told_apart() -> None:
+    part = scored(metrics="recover.recall")
+    with pytest.raises(UnknownName) as caught:
+        part["recover.joint"]
+    assert str(caught.value) == (
+        "No computed metric of this report is called 'recover.joint'. Nearest: recover.recall."
+    )
+    assert part.verdict == "mine on sparse/small: recover.joint was not asked for."
+
+
+def test_an_unknown_metric_is_refused_before_anything_runs() -> None:
+    def never(x: np.ndarray) -> np.ndarray:
+        raise AssertionError("encode was called")
+
+    with pytest.raises(UnknownName, match=r"^No metric is called 'recover\.jont'\. Nearest: "):
+        gt.evaluate(WORLD, gt.Dictionary(ROWS, never), metrics=["recover.jont"])
+
+
+def test_the_verdict_is_one_sentence_with_the_commonest_cause(report: Report) -> None:
+    assert re.fullmatch(
+        r"mine on sparse/small: joint recall 0\.750 at joint precision 1\.000, between chance "
+        r"0\.00\d and linear ceiling 1\.000 \(75% of the way\); it explains 7\d% of the variance\. "
+        r"Of 2 missed, 2: no latent points its way\.",
+        report.verdict,
+    )
+
+
+def test_the_verdict_of_a_claim_without_codes_gives_the_reason() -> None:
+    bare = gt.evaluate(WORLD, gt.Dictionary(ROWS), scoring=SCORING, n_train=2000)
+    assert bare.verdict == (
+        "dictionary on sparse/small: no joint recall, the explanation has no codes; pass encode= "
+        "to gt.Dictionary."
+    )
+    assert "undefined: the explanation has no codes; pass encode= to gt.Dictionary\n  " in str(bare)
+
+
+def test_the_verdict_never_says_minus_nothing() -> None:
+    metric = METRICS["recover.joint"]
+    joint = Result(metric, 0.0).between(0.002, "", 1.0, "")
+    assert verdict("m", "w", joint, None, {}) == (
+        "m on w: joint recall 0.000, between chance 0.002 and linear ceiling 1.000 (0% of the way)."
+    )
+
+
+def test_the_printed_table_shows_the_primary_metric_first(report: Report) -> None:
+    lines = str(report).splitlines()
+    assert lines[0] == report.verdict
+    assert lines[2] == (
+        "metric                            value      95% interval    floor  ceiling normalised"
+    )
+    floor = report["recover.joint"].floor
+    normalised = report["recover.joint"].normalised
+    assert lines[4] == (
+        f"recover.joint                ↑    0.750    [0.409, 0.929] {floor:8.3f}    1.000 "
+        f"{normalised:10.3f}"
+    )
+    assert re.fullmatch(
+        r"sparse/small seed 0: 8 features in 8 dimensions, expected L0 0\.4, hash [0-9a-f]{12}\. "
+        r"One world and one run: intervals are over features or samples, not over worlds\.",
+        lines[-1],
+    )
+    shown = {line.split()[0] for line in lines[4:] if line[:1] in "ra" and "." in line}
+    assert shown >= {m for m in report if report[m].value is not None}
+
+
+def test_a_line_says_why_a_result_is_not_ok() -> None:
+    metric = Metric("recon.cos", 1, "", "max", (-1, 1), "sample")
+    line = result_line(Result(metric, 0.5, "degenerate", "undefined for 68% of samples"))
+    assert line == (
+        "recon.cos                    ↑    0.500                          -        -          -"
+        "  degenerate: undefined for 68% of samples"
+    )
+    assert result_line(undefined(metric, "no codes")).endswith("  undefined: no codes")
+
+
+def test_a_rounded_zero_has_no_sign() -> None:
+    metric = Metric("act.corr", 1, "", "max", (-1, 1), "feature")
+    assert "-0.000" not in result_line(Result(metric, -1e-9))
+
+
+def test_flags_are_printed_as_warnings() -> None:
+    def editing(x: np.ndarray) -> np.ndarray:
+        codes = np.maximum(x @ ROWS.T, 0)
+        x[:] = 0
+        return codes
+
+    report = gt.evaluate(WORLD, gt.Dictionary(ROWS, editing), scoring=SCORING, n_train=2000)
+    assert report.flags == ("mutates_input",)
+    assert "\nwarning: encode changes its input in place (it was given a copy).\n" in str(report)
