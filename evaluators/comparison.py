@@ -60,6 +60,9 @@ class Reconstructed:
     spread: np.ndarray
 
 
+_DENSE_PAIRS = 4_000_000
+
+
 @dataclass(frozen=True)
 class Comparison:
     """(truth, outputs, data, references) and, computed once, what several metrics need.
@@ -126,16 +129,33 @@ class Comparison:
 
     @cached_property
     def assignment(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hungarian one-to-one pairs that maximise the sum of cosines: truth, live, cosine."""
+        """Hungarian one-to-one pairs that maximise the sum of cosines: truth, live, cosine.
+
+        Pairs of cosine 0 or less are no pairs: a latent that points away from every free feature
+        stays unmatched, so that adding one lowers nothing.
+        """
         directions, latents = self.truth.directions, self.latents
+        if len(directions) * len(latents) <= _DENSE_PAIRS:
+            return self._assigned_densely(directions, latents)
         kind = search_type(directions, latents)
         found = inference.assign_directions(
             directions.astype(kind, copy=False),
             latents.astype(kind, copy=False),
             absolute=self.absolute,
         )
+        # At this size every feature has hundreds of better partners than a negative one.
         cosine = pair_cosine(directions, latents, found.truth, found.latent, self.absolute)
-        return found.truth, found.latent, cosine
+        near = cosine > 0
+        return found.truth[near], found.latent[near], cosine[near]
+
+    def _assigned_densely(
+        self, directions: np.ndarray, latents: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        cosine = np.clip(directions @ latents.T, -1.0, 1.0)
+        cosine = np.abs(cosine) if self.absolute else np.maximum(cosine, 0.0)
+        found = inference.assign(cosine)
+        near = found.similarity > 0
+        return found.truth[near], found.latent[near], found.similarity[near]
 
     @cached_property
     def every_latent(self) -> EveryLatent:

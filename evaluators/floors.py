@@ -367,7 +367,7 @@ def random_mcc(
 ) -> SimulatedFloor:
     """Matched cosine per truth between random latents and random truths, by simulation.
 
-    max over one-to-one matchings M of Σ_{(i,j) ∈ M} C_ij / F, |M| = min(F, k).
+    max over one-to-one matchings M of Σ_{(i,j) ∈ M} C_ij / F, |M| <= min(F, k).
 
     Args:
         d: dimension, at least 1.
@@ -423,7 +423,8 @@ def _matched_sum(truths: NDArray[np.float64], latents: NDArray[np.float64], sign
 
         return float(assign_directions(truths, latents, absolute=not signed).similarity.sum())
     similarity = truths @ latents.T  # (F, k)
-    similarity = similarity if signed else np.abs(similarity)
+    # As the metric does: a pair that points away is no pair.
+    similarity = np.maximum(similarity, 0) if signed else np.abs(similarity)
     return float(similarity[linear_sum_assignment(similarity, maximize=True)].sum())
 
 

@@ -197,9 +197,11 @@ def mcc_min(entry: Metric, c: Comparison) -> Result:
     One perfect latent scores 1 instead of 1/F.
     """
     c.need_live()
-    cosine = c.assignment[2]
-    scale = c.truth.n_features / len(cosine)
-    return _mean(entry, c, cosine, _random_mcc(c) * scale, "random directions, simulated")
+    n_pairs = min(c.truth.n_features, len(c.live))
+    cosine = np.zeros(n_pairs)
+    cosine[: len(c.assignment[2])] = c.assignment[2]
+    floor = _random_mcc(c) * c.truth.n_features / n_pairs
+    return _mean(entry, c, cosine, floor, "random directions, simulated")
 
 
 @metric("recover.uniqueness", 1, "max", UNIT, "latent")

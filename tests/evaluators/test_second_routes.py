@@ -101,7 +101,8 @@ def test_the_matched_cosine_is_the_best_of_all_permutations(case):
     small, large = sorted(cosine.shape)
     wide = cosine if cosine.shape[0] == small else cosine.T
     best = max(
-        sum(wide[i, j] for i, j in enumerate(chosen))
+        # A pair of negative cosine is no pair.
+        sum(max(0.0, wide[i, j]) for i, j in enumerate(chosen))
         for chosen in itertools.permutations(range(large), small)
     )
     assert values(c, ["recover.mcc"])["recover.mcc"] == pytest.approx(
