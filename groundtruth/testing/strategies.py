@@ -258,11 +258,11 @@ def outputs(
         rows.append(row)
         for part in PARTS:
             codes[part].append(columns[part])
-    stacked = {
-        part: sp.csr_array(np.stack(columns, axis=1).astype(np.float32))
-        for part, columns in codes.items()
-    }
-    return linear_outputs(np.stack(rows), data.truth.bias, **stacked)
+    select, score, positives = (
+        sp.csr_array(np.stack(codes[part], axis=1).astype(np.float32))
+        for part in ("select", "score", "positives")
+    )
+    return linear_outputs(np.stack(rows), data.truth.bias, select, score, positives)
 
 
 def _directions(
