@@ -94,7 +94,12 @@ class Row:
     @property
     def sign_mode(self) -> str:
         """ "signed", "absolute", both, or "" where no result says."""
-        found = {r.parameters.get("sign_mode") for run in self.runs for r in run.results.values()}
+        # Of the primary metric: those kept for comparison with other tools have a mode of their own.
+        found = {
+            run.results[JOINT].parameters.get("sign_mode")
+            for run in self.runs
+            if JOINT in run.results
+        }
         return "/".join(sorted(mode for mode in found if isinstance(mode, str)))
 
 

@@ -150,6 +150,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return ABSENT
     digits = digits if abs(value) < 10 else min(digits, 1)
     text = f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.3g}"
+    # Round-off below zero is no sign worth reading.
+    text = text if float(text) else text.removeprefix("-")
     return text.replace("-", "−")
 
 

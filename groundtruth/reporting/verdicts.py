@@ -23,7 +23,9 @@ def method_verdict(row: Row) -> str:
     if precision is not None:
         text += f", joint precision {precision:.3f}"
     if joint.normalised is not None:
-        text += f"; {joint.normalised:.0%} of the way from chance to the linear ceiling"
+        text += (
+            f"; {round(joint.normalised, 2) + 0.0:.0%} of the way from chance to the linear ceiling"
+        )
     if ev is not None:
         text += f"; it explains {percent(ev)} of the variance"
     return f"{text}{_failures(row)}."
@@ -70,7 +72,7 @@ def _best(section: Section, scored: Sequence[Row]) -> str:
     mean = best[JOINT]
     assert mean is not None
     if mean.normalised is not None:
-        between += f" ({mean.normalised:.0%} of the way)"
+        between += f" ({round(mean.normalised, 2) + 0.0:.0%} of the way)"
     if chance is not None and value <= chance + _TIE:
         of = f", of {len(scored)} tried" if len(scored) > 1 else ""
         return f"On {_world(section)} no method recovers more than chance ({chance:.3f}){of}."
