@@ -81,6 +81,38 @@ def their_sides(law: Laws):
     return dictionary, generator
 
 
+def synthsaebench():
+    """SAELens's SynthSAEBench-16k generator as published: correlated, hierarchical firing."""
+    from sae_lens.synthetic import (
+        HierarchyConfig,
+        LowRankCorrelationConfig,
+        SyntheticModel,
+        SyntheticModelConfig,
+        ZipfianFiringProbabilityConfig,
+    )
+
+    hierarchy = HierarchyConfig(
+        total_root_nodes=128,
+        branching_factor=4,
+        max_depth=3,
+        mutually_exclusive_portion=1.0,
+        compensate_probabilities=True,
+        scale_children_by_parent=True,
+    )
+    config = SyntheticModelConfig(
+        num_features=16_384,
+        hidden_dim=768,
+        firing_probability=ZipfianFiringProbabilityConfig(0.5, 0.4, 5e-4),
+        hierarchy=hierarchy,
+        correlation=LowRankCorrelationConfig(rank=25, correlation_scale=0.1),
+        std_firing_magnitudes=0.5,
+        mean_firing_magnitudes=4.5,
+        bias=0.5,
+        seed=42,
+    )
+    return SyntheticModel(config)
+
+
 def one_thread() -> None:
     """CPU seconds compare fairly on one thread: no thread spends them waiting."""
     torch.set_num_threads(1)

@@ -18,7 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.saelens_world import cpu_seconds, laws, one_thread, our_testbed, their_sides
+from benchmarks.saelens_world import (
+    cpu_seconds,
+    laws,
+    one_thread,
+    our_testbed,
+    synthsaebench,
+    their_sides,
+)
 from groundtruth.testbed import BLOCK
 
 N_BLOCKS = 8
@@ -57,42 +64,11 @@ def main() -> None:
 
 def _against_preset(our_rate: float) -> None:
     """SAELens's own SynthSAEBench-16k, whose copula and hierarchy ours does not have."""
-    model = _synthsaebench()
+    model = synthsaebench()
     spent, _ = cpu_seconds(lambda: model.sample(BLOCK), lambda: None, 3)
     rate = BLOCK / spent
     print(f"SAELens, SynthSAEBench-16k with correlation and hierarchy: {rate:,.0f}")
     print(f"ratio to that, another law: {our_rate / rate:.1f}")
-
-
-def _synthsaebench():
-    from sae_lens.synthetic import (
-        HierarchyConfig,
-        LowRankCorrelationConfig,
-        SyntheticModel,
-        SyntheticModelConfig,
-        ZipfianFiringProbabilityConfig,
-    )
-
-    hierarchy = HierarchyConfig(
-        total_root_nodes=128,
-        branching_factor=4,
-        max_depth=3,
-        mutually_exclusive_portion=1.0,
-        compensate_probabilities=True,
-        scale_children_by_parent=True,
-    )
-    config = SyntheticModelConfig(
-        num_features=16_384,
-        hidden_dim=768,
-        firing_probability=ZipfianFiringProbabilityConfig(0.5, 0.4, 5e-4),
-        hierarchy=hierarchy,
-        correlation=LowRankCorrelationConfig(rank=25, correlation_scale=0.1),
-        std_firing_magnitudes=0.5,
-        mean_firing_magnitudes=4.5,
-        bias=0.5,
-        seed=42,
-    )
-    return SyntheticModel(config)
 
 
 def _print_memory() -> None:

@@ -1,6 +1,6 @@
 """CPU seconds to score 4,096 latents against 16,384 features on 10,000 samples, sampling included.
 
-    python -m benchmarks.scoring [--repetitions 3]
+    python -m benchmarks.scoring [--repetitions 3] [--preset]
 
 SAELens's `eval_sae_on_synthetic_data` against our scoring of the metrics that both define, on one
 JumpReLU autoencoder whose decoder is half true and half random. One thread, one run. Samples
@@ -15,7 +15,15 @@ import argparse
 import numpy as np
 import torch
 
-from benchmarks.saelens_world import Laws, cpu_seconds, laws, one_thread, our_testbed, their_sides
+from benchmarks.saelens_world import (
+    Laws,
+    cpu_seconds,
+    laws,
+    one_thread,
+    our_testbed,
+    synthsaebench,
+    their_sides,
+)
 from groundtruth import evaluators
 from groundtruth.adapters import as_explanation
 from groundtruth.outputs import take_outputs
@@ -41,6 +49,7 @@ METRICS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--preset", action="store_true", help="also on SynthSAEBench-16k's draws")
     options = parser.parse_args()
     one_thread()
     law = laws()
@@ -61,6 +70,14 @@ def main() -> None:
         print(f"{name}: {found['ours'][name].value:.4f}, SAELens {read(found['theirs']):.4f}")
     print(f"groundtruth: {our_time:.2f} CPU-seconds; SAELens: {their_time:.2f}")
     print(f"ratio: {their_time / our_time:.1f}")
+    if options.preset:
+        model = synthsaebench()
+        parts = (model.feature_dict, model.activation_generator)
+        spent, _ = cpu_seconds(
+            lambda: eval_sae_on_synthetic_data(sae, *parts, N_SAMPLES), lambda: None, 1
+        )
+        print(f"SAELens on SynthSAEBench-16k with correlation and hierarchy: {spent:.2f}")
+        print(f"ratio to that, another law: {spent / our_time:.1f}")
 
 
 def scored(testbed: Testbed, sae):

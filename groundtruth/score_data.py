@@ -71,7 +71,7 @@ class ScoreData:
     """The scoring samples of one testbed with their truth.
 
     Codes are CSR (n, n_features). Activations are drawn again on each pass (sampling is cheaper
-    than keeping them), except those of `score`.
+    than keeping them), except those of `score`, which are kept.
     """
 
     testbed: Testbed
@@ -85,14 +85,14 @@ class ScoreData:
     def select(self) -> sp.csr_array:
         return self._codes("select")
 
-    @cached_property
+    @property
     def score(self) -> sp.csr_array:
-        return self._codes("score")
+        return self._score[1]
 
-    @cached_property
+    @property
     def x(self) -> np.ndarray:
-        """(n_score, d) float32: the activations of `score`."""
-        return np.concatenate([x for x, _ in self.chunks("score")])
+        """(n_score, d) float32, read-only: the activations of `score`."""
+        return self._score[0]
 
     @cached_property
     def forced(self) -> np.ndarray:
@@ -116,7 +116,20 @@ class ScoreData:
             for index, start in enumerate(range(0, len(self.forced), BLOCK)):
                 yield self.testbed.active_block("score", index, self.forced[start : start + BLOCK])
             return
-        n = {"select": self.scoring.n_select, "score": self.scoring.n_score}[part]
+        if part == "score":
+            for start in range(0, self.scoring.n_score, BLOCK):
+                yield self.x[start : start + BLOCK], self.score[start : start + BLOCK]
+            return
+        yield from self._drawn(part, self.scoring.n_select)
+
+    @cached_property
+    def _score(self) -> tuple[np.ndarray, sp.csr_array]:
+        xs, codes = zip(*self._drawn("score", self.scoring.n_score), strict=True)
+        x = np.concatenate(xs)
+        x.setflags(write=False)
+        return x, sp.csr_array(sp.vstack(codes, format="csr"))
+
+    def _drawn(self, part: str, n: int) -> Iterator[tuple[np.ndarray, sp.csr_array]]:
         for index, start in enumerate(range(0, n, BLOCK)):
             x, codes = self.testbed.block(part, 0, index)
             rows = min(BLOCK, n - start)

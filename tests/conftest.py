@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,13 @@ settings.register_profile(
 # HYPOTHESIS_PROFILE=random looks at other examples each time, for hunting; CI must not.
 settings.register_profile("random", settings.get_profile("ci"), derandomize=False, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Integration tests are collected only where they are asked for: a library that is missing
+    there is an error, never a skip."""
+    asked = config.getoption("markexpr") == "integration"
+    return True if collection_path.name == "integrations" and not asked else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,7 +40,7 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], Any]]] = {
         lambda: os.environ.update(OMP_NUM_THREADS="7", GROUNDTRUTH_X="1"),
         lambda: dict(os.environ),
     ),
-    "torch random state": (lambda: torch.rand(1), lambda: torch.get_rng_state().sum().item()),
+    "torch random state": (lambda: torch.rand(1), lambda: torch.get_rng_state().numpy().tobytes()),
     "torch default dtype": (
         lambda: torch.set_default_dtype(torch.float64),
         torch.get_default_dtype,

@@ -94,7 +94,7 @@ class Row:
     @property
     def sign_mode(self) -> str:
         """ "signed", "absolute", both, or "" where no result says."""
-        # Of the primary metric: those kept for comparison with other tools have a mode of their own.
+        # Of the primary metric: metrics kept for comparison have a mode of their own.
         found = {
             run.results[JOINT].parameters.get("sign_mode")
             for run in self.runs
