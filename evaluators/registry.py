@@ -6,6 +6,7 @@ A `Comparison` is the record (truth, outputs, data, references) with what severa
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -62,6 +63,11 @@ def metric(
         return scored
 
     return enter
+
+
+def explanation_of(id: str) -> str:
+    """What the metric is not, and its sources: the docstring after its first line, on one line."""
+    return " ".join((inspect.getdoc(_SCORES[id]) or "").split("\n")[1:]).strip()
 
 
 def names(wanted: Iterable[str] | None = None) -> list[str]:

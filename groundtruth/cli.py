@@ -209,6 +209,7 @@ def _entries(kind: str) -> list[dict[str, str]]:
 def _describe(name: str) -> dict[str, Any]:
     from groundtruth import catalogue
     from groundtruth.evaluators import METRICS
+    from groundtruth.evaluators.registry import explanation_of
     from groundtruth.generators.presets import BUILDERS, PRESETS
     from groundtruth.suites import SUITES
 
@@ -232,6 +233,7 @@ def _describe(name: str) -> dict[str, Any]:
             "metric": m.id,
             "version": m.version,
             "summary": m.summary,
+            "details": explanation_of(name),
             "direction": m.direction,
             "range": [str(b) for b in m.range],
             "unit": m.unit,

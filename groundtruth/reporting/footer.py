@@ -9,6 +9,7 @@ from typing import Any
 
 from groundtruth import hashing
 from groundtruth.reporting import naming
+from groundtruth.reporting.aggregate import JOINT
 from groundtruth.reporting.runs import Run
 
 Fact = tuple[str, str]
@@ -70,7 +71,8 @@ def _metrics(runs: Sequence[Run]) -> str:
 
 
 def _parameter(runs: Sequence[Run], name: str) -> str:
-    results = [result for run in runs for result in run.results.values()]
+    # Of the primary metric: metrics kept for comparison with other tools differ by design.
+    results = [run.results[JOINT] for run in runs if JOINT in run.results]
     found = {str(r.parameters[name]) for r in results if r.parameters.get(name) is not None}
     return ", ".join(sorted(map(naming.one_line, found))) or _UNKNOWN
 

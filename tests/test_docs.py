@@ -1,0 +1,60 @@
+"""What the documents name exists, and what they show runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundtruth import catalogue
+from groundtruth.evaluators import METRICS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json"}
+
+
+def named_paths(text: str) -> set[str]:
+    """Words in backticks or links that look like files or folders of the repository."""
+    quoted = re.findall(r"`([\w./-]+)`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
+    endings = (".py", ".md", ".png", ".txt", ".cff", ".toml", ".html", ".json", "/")
+    return {word for word in quoted if word.endswith(endings)} - MADE_BY_RUNS
+
+
+def missing(page: str, text: str) -> list[str]:
+    homes = [ROOT, ROOT / "groundtruth", (ROOT / page).parent]
+    return [p for p in sorted(named_paths(text)) if not any((h / p).exists() for h in homes)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_named_in_documents_exist(page: str) -> None:
+    assert missing(page, (ROOT / page).read_text()) == []
+
+
+def test_the_path_check_catches() -> None:
+    assert missing("README.md", "see `docs/nowhere.md` and `evaluators/`") == ["docs/nowhere.md"]
+
+
+def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
+    assert metrics and metrics <= set(METRICS)
+    worlds = set(re.findall(r"`(sparse/[\w-]+)`", text))
+    assert worlds == set(catalogue.testbeds())
+
+
+def test_the_readme_method_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    block = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert 0 <= names["report"]["recover.joint"].value <= 1
+    assert "features recovered" in capsys.readouterr().out
+
+
+def test_the_versions_agree() -> None:
+    import groundtruth
+
+    assert f'version = "{groundtruth.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"version: {groundtruth.__version__}" in (ROOT / "CITATION.cff").read_text()
