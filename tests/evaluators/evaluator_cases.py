@@ -116,7 +116,9 @@ def with_parts(data: ScoreData, **parts: Any) -> ScoreData:
     """`data` with some of select, score, positives, forced and x replaced."""
     new = ScoreData(data.testbed, data.scoring)
     held = {name: getattr(data, name) for name in (*PARTS, "forced", "x")}
-    vars(new).update({**held, **parts})  # where cached_property keeps what it computed
+    held.update(parts)
+    held["_score"] = (held.pop("x"), held.pop("score"))  # kept together
+    vars(new).update(held)  # where cached_property keeps what it computed
     return new
 
 
