@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from groundtruth.evaluators import counts, floors, ranking
-from groundtruth.evaluators.average import average
+from groundtruth.evaluators.average import average, resolved
 from groundtruth.evaluators.comparison import Comparison
 from groundtruth.evaluators.registry import UNIT, metric
 from groundtruth.result import Metric, Result
@@ -25,13 +25,13 @@ SIGNED_UNIT = (-1.0, 1.0)
 @metric("act.f1", 1, "max", UNIT, "feature", ceiling=LINEAR)
 def f1(entry: Metric, c: Comparison) -> Result:
     """Mean over features of 2 p TPR / (p TPR + (1 - p) FPR + p); unmatched features score 0."""
-    return _macro(entry, c, lambda r: r.f1, floors.independent_f1)
+    return resolved(_macro(entry, c, lambda r: r.f1, floors.independent_f1), c.unresolved)
 
 
 @metric("act.precision", 1, "max", UNIT, "feature", ceiling=LINEAR)
 def precision(entry: Metric, c: Comparison) -> Result:
     """Mean of p TPR / P(latent fires); unmatched and never-firing score 0."""
-    return _macro(entry, c, _precision, lambda p, q: p * (q > 0))
+    return resolved(_macro(entry, c, _precision, lambda p, q: p * (q > 0)), c.unresolved)
 
 
 @metric("act.recall", 1, "max", UNIT, "feature", ceiling=LINEAR)
@@ -55,7 +55,7 @@ def fpr(entry: Metric, c: Comparison) -> Result:
 @metric("act.matthews", 1, "max", SIGNED_UNIT, "feature", ceiling=LINEAR)
 def matthews(entry: Metric, c: Comparison) -> Result:
     """Mean correlation of firing with activity: (TPR - FPR) sqrt(p(1-p) / (q(1-q)))."""
-    return _macro(entry, c, lambda r: r.matthews, lambda p, q: 0 * p)
+    return resolved(_macro(entry, c, lambda r: r.matthews, lambda p, q: 0 * p), c.unresolved)
 
 
 @metric("act.auroc", 1, "max", UNIT, "feature", ceiling=IDENTITY)
@@ -108,8 +108,10 @@ def best_latent_f1(entry: Metric, c: Comparison) -> Result:
     rates = _rates(c, by_luck)
     rate = np.nan_to_num(rates.rate)  # unknown where no sample holds the feature
     luck = np.where(by_luck >= 0, floors.independent_f1(rates.prevalence, rate), 0.0)
-    result = average(entry, values, c.parameters)
-    return result.between(float(np.nanmean(luck)), "C5-null", None, "")
+    result = resolved(average(entry, values, c.parameters), c.unresolved)
+    seen = np.isfinite(values)
+    floor = float(luck[seen].mean()) if seen.any() else None
+    return result.between(floor, "C5-null", None, "")
 
 
 @metric("act.latent_f1", 1, "max", UNIT, "latent", ceiling=IDENTITY, success=False)
@@ -181,10 +183,14 @@ def _ranked(
     floor: Callable[[np.ndarray], np.ndarray],
 ) -> Result:
     partner = c.partner
+    p = c.truth.firing_probability
+    by_luck = floor(p)
     values = ranking.per_feature(c, partner, statistic)
-    # A feature without a partner has a constant score: it ranks as chance does.
-    by_luck = floor(c.truth.firing_probability)
-    values = np.where(partner >= 0, values, by_luck)
-    values = np.where(c.truth.firing_probability > 0, values, np.nan)
-    result = average(entry, values, c.parameters)
-    return result.between(float(by_luck.mean()), "independent firing", None, "")
+    # A feature without a partner has a constant score: it ranks as chance does, where the
+    # statistic is defined for the feature at all.
+    alone = np.flatnonzero(partner < 0)
+    values[alone] = np.where(ranking.defined(c, alone, statistic), by_luck[alone], np.nan)
+    result = average(entry, np.where(p > 0, values, np.nan), c.parameters)
+    seen = (p > 0) & np.isfinite(values)
+    luck = float(by_luck[seen].mean()) if seen.any() else None
+    return result.between(luck, "independent firing", None, "")

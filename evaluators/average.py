@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,3 +40,20 @@ def average(entry: Metric, values: np.ndarray, parameters: Mapping[str, object])
         parameters=dict(parameters),
         evidence={"per_unit": values},
     )
+
+
+def resolved(result: Result, unresolved: np.ndarray) -> Result:
+    """The result, "degenerate" if over 5 % of features fire too rarely for their F1 to be told.
+
+    Args:
+        unresolved: (n_features,) bool, see `Comparison.unresolved`.
+    """
+    share = float(unresolved.mean())
+    parameters = {**result.parameters, "n_unresolved": int(unresolved.sum())}
+    if result.status != "ok" or share <= DEGENERATE_ABOVE:
+        return replace(result, parameters=parameters)
+    reason = (
+        f"{share:.0%} of features fire in fewer than 3 of the score samples, too rarely to see "
+        "their false positives: their F1 reads too high. Raise n_score"
+    )
+    return replace(result, status="degenerate", reason=reason, parameters=parameters)

@@ -84,14 +84,15 @@ class Comparison:
     share: float = SHARE
 
     def __post_init__(self) -> None:
-        if not np.sqrt(0.5) < self.threshold <= 1:
+        if not (_is_number(self.threshold) and np.sqrt(0.5) < self.threshold <= 0.9999):
             raise reject(
                 "threshold",
                 self.threshold,
-                "a cosine above 0.7071 and at most 1",
-                "The sum of two orthogonal features has cosine 0.7071 with both.",
+                "a cosine above 0.7071 and at most 0.9999",
+                "The sum of two orthogonal features has cosine 0.7071 with both; at 1, rounding "
+                "decides.",
             )
-        if not 0 < self.share <= 1:
+        if not (_is_number(self.share) and 0 < self.share <= 1):
             raise reject("share", self.share, "a number in (0, 1]")
 
     @property
@@ -204,10 +205,18 @@ class Comparison:
             out[truth] = latent
         return out
 
-    def matched(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """Largest one-to-one matching of truths and live latents with cosine >= threshold."""
+    def matched(
+        self, threshold: float, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Largest one-to-one matching of truths and live latents with cosine >= threshold.
+
+        Args:
+            among: (n_features,) bool, the features that may be matched; all if None.
+        """
         s = self.similarity
         kept = s.edge_cosine >= threshold
+        if among is not None:
+            kept &= among[s.edge_truth]
         return inference.maximum_matching(
             s.edge_truth[kept], s.edge_latent[kept], self.truth.n_features, len(self.live)
         )
@@ -226,7 +235,9 @@ class Comparison:
             counts.fired(out.positives)[:, self.live],
         )
 
-    def joint(self, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint(
+        self, reference: np.ndarray, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Largest matching on pairs with cosine >= tau and F1 >= phi max(reference, 0.1).
 
         The floor of 0.1 is the gate of features that no linear detector can see: what their
@@ -235,6 +246,8 @@ class Comparison:
         """
         s = self.similarity
         kept = s.edge_cosine >= self.threshold
+        if among is not None:
+            kept &= among[s.edge_truth]
         truth, latent = s.edge_truth[kept], s.edge_latent[kept]
         f1 = self.firing.rates(truth, latent).f1
         gate = self.share * np.maximum(reference, UNSCORED_BELOW)
@@ -242,6 +255,16 @@ class Comparison:
         return inference.maximum_matching(
             truth[passed], latent[passed], self.truth.n_features, len(self.live)
         )
+
+    @property
+    def unresolved(self) -> np.ndarray:
+        """(n_features,) bool: features that fire less often than 3 / n_score.
+
+        No false positive in n silent samples leaves rates up to 3 / n possible (rule of three), so
+        for these a precision above 1/2 cannot be told from a worse one; their F1 reads too high.
+        """
+        p = self.truth.firing_probability
+        return (p > 0) & (p * self.data.score.shape[0] < 3)
 
     @cached_property
     def identifiability(self) -> Identifiability:
@@ -267,3 +290,7 @@ def _spread(x: np.ndarray) -> np.ndarray:
 
 def _squares(rows: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", rows, rows)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -34,7 +34,8 @@ def mcc_all(entry: Metric, c: Comparison) -> Result:
     of flipped sign, whose signed cosines recover.mcc sums.
     """
     cosine = c.every_latent.matched_cosine
-    floor = floors.expected_max_cosine(c.truth.d, c.truth.n_features, signed=False)
+    most = max(c.truth.n_features, c.outputs.k)
+    floor = floors.expected_max_cosine(c.truth.d, most, signed=False)
     result = average(entry, cosine, {"sign_mode": "absolute"})
     return result.between(floor, "random directions, upper bound", None, "")
 

@@ -91,7 +91,7 @@ def correlation_active(pair: Pair) -> float:
 
 
 def spearman_active(pair: Pair) -> float:
-    """Rank correlation of z and a where both are active; NaN under 3 such, or if a is constant."""
+    """Rank correlation of z and a where both are active; 0 under 3 such, NaN if a is constant."""
     both = pair.positive != 0
     if _constant(pair.activity):
         return float("nan")
@@ -110,6 +110,21 @@ def per_feature(
     out = np.full(c.truth.n_features, np.nan)
     for i, pair in pairs(c, latent):
         out[i] = statistic(pair)
+    return out
+
+
+def defined(c: Comparison, features: np.ndarray, statistic: Callable[[Pair], float]) -> np.ndarray:
+    """Whether the statistic is a number for each feature, whatever its latent: for z = a."""
+    activity, given = c.data.score.tocsc(), c.data.positives.tocsc()
+    start = np.searchsorted(c.data.forced, np.arange(c.truth.n_features + 1))
+    out = np.zeros(len(features), dtype=bool)
+    for row, i in enumerate(map(int, features)):
+        _, natural = _column(activity, i)
+        _, extra = _column_rows(given, i, start[i], start[i + 1])
+        a = np.concatenate([natural, extra]).astype(np.float64)
+        silent = activity.shape[0] - len(natural)
+        p = float(c.truth.firing_probability[i])
+        out[row] = np.isfinite(statistic(Pair(p, a, a, np.zeros(0), silent)))
     return out
 
 

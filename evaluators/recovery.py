@@ -11,7 +11,7 @@ import numpy as np
 
 from groundtruth.errors import Undefined
 from groundtruth.evaluators import counts, floors, statistics
-from groundtruth.evaluators.average import average
+from groundtruth.evaluators.average import average, resolved
 from groundtruth.evaluators.comparison import Comparison
 from groundtruth.evaluators.registry import UNIT, metric
 from groundtruth.result import Metric, Result
@@ -32,7 +32,7 @@ def joint(entry: Metric, c: Comparison) -> Result:
     recover.joint_o1.
     """
     truth, latent = c.joint(c.references.f1_linear)
-    return _share(
+    result = _share(
         entry,
         c,
         _mask(truth, c.truth.n_features),
@@ -41,6 +41,7 @@ def joint(entry: Metric, c: Comparison) -> Result:
         reference=LINEAR,
         n_unscored=int(c.references.unscored.sum()),
     )
+    return resolved(result, c.unresolved)
 
 
 @metric("recover.joint_precision", 1, "max", UNIT, "latent", ceiling=LINEAR)
@@ -53,7 +54,8 @@ def joint_precision(entry: Metric, c: Comparison) -> Result:
     c.need_codes()
     c.need_live()
     matched = len(c.joint(c.references.f1_linear)[0])
-    return _precision(entry, c, matched, share=c.share, reference=LINEAR)
+    result = _precision(entry, c, matched, share=c.share, reference=LINEAR)
+    return resolved(result, c.unresolved)
 
 
 @metric("recover.joint_f1", 1, "max", UNIT, "feature", ceiling=LINEAR)
@@ -63,7 +65,7 @@ def joint_f1(entry: Metric, c: Comparison) -> Result:
     matched = len(c.joint(c.references.f1_linear)[0])
     value = 2 * matched / (c.truth.n_features + len(c.live))
     floor = _floor_f1(c)
-    return Result(
+    result = Result(
         entry,
         value,
         n_units=c.truth.n_features,
@@ -71,6 +73,7 @@ def joint_f1(entry: Metric, c: Comparison) -> Result:
         floor_kind="random directions, upper bound",
         parameters={**c.parameters, "share": c.share, "reference": LINEAR},
     )
+    return resolved(result, c.unresolved)
 
 
 @metric("recover.joint_o1", 1, "max", UNIT, "feature", ceiling=IDENTITY)
@@ -80,14 +83,15 @@ def joint_o1(entry: Metric, c: Comparison) -> Result:
         raise Undefined("row O1-prior was not computed for this testbed")
     truth, _ = c.joint(c.references.f1_inference)
     mask = _mask(truth, c.truth.n_features)
-    return _share(entry, c, mask, share=c.share, reference="O1-prior")
+    result = _share(entry, c, mask, share=c.share, reference="O1-prior")
+    return resolved(result, c.unresolved)
 
 
 @metric("recover.joint_identifiable", 1, "max", UNIT, "feature", ceiling=LINEAR)
 def joint_identifiable(entry: Metric, c: Comparison) -> Result:
     """Joint matches among identifiable features / identifiable features, at the stated budget."""
-    truth, _ = c.joint(c.references.f1_linear)
-    return _identifiable(entry, c, _mask(truth, c.truth.n_features))
+    truth, _ = c.joint(c.references.f1_linear, c.identifiability.identifiable)
+    return resolved(_identifiable(entry, c, _mask(truth, c.truth.n_features)), c.unresolved)
 
 
 @metric("recover.recall", 1, "max", UNIT, "feature")
@@ -115,7 +119,7 @@ def recall(entry: Metric, c: Comparison) -> Result:
 @metric("recover.recall_identifiable", 1, "max", UNIT, "feature", ceiling=IDENTITY)
 def recall_identifiable(entry: Metric, c: Comparison) -> Result:
     """Decoder recall among identifiable features / identifiable features, at the stated budget."""
-    truth, _ = c.matched(c.threshold)
+    truth, _ = c.matched(c.threshold, c.identifiability.identifiable)
     return _identifiable(entry, c, _mask(truth, c.truth.n_features))
 
 
@@ -134,7 +138,10 @@ def precision_soft(entry: Metric, c: Comparison) -> Result:
     """#{live j: max_i C_ij >= tau} / live latents; duplicates do not lower it."""
     c.need_live()
     hits = int((c.similarity.best_truth_cosine >= c.threshold).sum())
-    return _precision(entry, c, hits)
+    result = _precision(entry, c, hits)
+    n = c.truth.n_features
+    floor = floors.random_recall(c.threshold, c.truth.d, n, signed=not c.absolute)
+    return result.between(floor, "random directions", None, "")
 
 
 @metric("recover.f1", 1, "max", UNIT, "feature", ceiling=IDENTITY)
@@ -346,7 +353,10 @@ def _matched_cosine(c: Comparison) -> np.ndarray:
 
 
 def _floor_recall(c: Comparison) -> float:
-    return floors.random_recall(c.threshold, c.truth.d, len(c.live), signed=not c.absolute)
+    # Many-to-one for random directions, and no more than there are latents: an upper bound.
+    k = len(c.live)
+    chance = floors.random_recall(c.threshold, c.truth.d, k, signed=not c.absolute)
+    return min(chance, k / c.truth.n_features)
 
 
 def _floor_f1(c: Comparison) -> float:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from groundtruth.errors import Undefined, UnknownName
+from groundtruth.errors import Undefined, UnknownName, reject
 from groundtruth.result import Direction, Metric, Result, undefined
 
 if TYPE_CHECKING:
@@ -77,8 +77,11 @@ def names(wanted: Iterable[str] | None = None) -> list[str]:
     """
     if wanted is None:
         return sorted(METRICS, key=lambda m: FAMILIES.index(m.partition(".")[0]))
+    if not isinstance(wanted, Iterable):
+        raise reject("metrics", wanted, "metric ids, or None for all")
     out: list[str] = []
     for name in [wanted] if isinstance(wanted, str) else wanted:
+        name = str(name)
         family = [m for m in METRICS if m == name or m.startswith(f"{name}.")]
         if not family:
             raise UnknownName("metric", name, METRICS)

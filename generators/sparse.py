@@ -101,6 +101,12 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
     law = MagnitudeLaw(
         law_name, {k: v for k, v in p["magnitude"].items() if k != "law"}, p["scale"]
     )
+    if np.any(law.mean < 1e-33) or np.any(law.second_moment > 1e66):
+        raise InputError(
+            f"scale, magnitude: expected mean magnitudes between 1e-33 and 1e33, got "
+            f"{np.min(law.mean):.3g} to {np.max(law.mean):.3g}. Activations are float32, which "
+            "holds nothing beyond."
+        )
     # A rectified magnitude may be 0; then nothing fired, and the exact marginal says so.
     exact = fires * (1.0 - law.zero_probability)
     features = FeatureTruth(

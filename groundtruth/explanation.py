@@ -81,8 +81,10 @@ class Dictionary:
                     f"{label}: expected a function or None, got {type(function).__name__}. "
                     f"Pass for example {label}=sae.{label}."
                 )
+        if not isinstance(signed, bool):
+            raise ExplanationError(f"signed: expected True or False, got {signed!r}.")
         self.encode, self.decode = encode, decode
-        self.signed, self.name = bool(signed), name
+        self.signed, self.name = signed, name
 
     @property
     def k(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from groundtruth.errors import InputError, reject
+from groundtruth.errors import UnknownName, reject
 from groundtruth.testbed import BLOCK, Testbed
 from groundtruth.truth import FeatureTruth
 
@@ -145,7 +145,10 @@ def as_scoring(value: Scoring | dict[str, Any] | None) -> Scoring:
         return Scoring()
     if isinstance(value, Scoring):
         return value
-    try:
-        return Scoring(**value)
-    except TypeError as error:
-        raise InputError(f"scoring: {error}. Known: n_select, n_score, n_positives.") from None
+    if not isinstance(value, dict):
+        raise reject("scoring", value, "gt.Scoring(...), a dict or None")
+    known = Scoring().description()
+    for key in value:
+        if key not in known:
+            raise UnknownName("part of scoring", str(key), known)
+    return Scoring(**value)

@@ -193,7 +193,8 @@ class FeatureTruth:
         classes = np.full(self.n_features, IDENTIFIABLE, dtype=object)
         classes[occurrences < needed] = SAMPLE_LIMITED
         classes[self._duplicates()] = DUPLICATE
-        constant = (self.firing_probability == 1) & (self.variance <= 1e-18)
+        size = self.firing_probability * self.magnitude.second_moment
+        constant = (self.firing_probability == 1) & (self.variance <= 1e-18 * size)
         classes[constant] = ALWAYS_CONSTANT
         classes[occurrences == 0] = NEVER_ACTIVE
         reasons = {

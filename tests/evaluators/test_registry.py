@@ -79,13 +79,13 @@ def test_a_family_stands_for_its_metrics_and_none_for_all():
     assert families == sorted(families, key=FAMILIES.index)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.7071, 1.1])
-def test_thresholds_that_a_sum_of_two_features_passes_are_refused(threshold):
+@pytest.mark.parametrize("threshold", [0.5, 0.7071, 1.0, 1.1, "a"])
+def test_thresholds_that_a_sum_of_two_features_or_no_rounding_passes_are_refused(threshold):
     with pytest.raises(InputError) as error:
         Comparison(DATA.truth, planted.identity(DATA), DATA, References(np.ones(4)), threshold)
     assert str(error.value) == (
-        f"threshold: expected a cosine above 0.7071 and at most 1, got {threshold}. "
-        "The sum of two orthogonal features has cosine 0.7071 with both."
+        f"threshold: expected a cosine above 0.7071 and at most 0.9999, got {threshold!r}. "
+        "The sum of two orthogonal features has cosine 0.7071 with both; at 1, rounding decides."
     )
 
 
