@@ -77,6 +77,8 @@ class Report:
         if joint.value is None:
             return f"{self.name} on {self.testbed.name}: no joint recall, {joint.reason}."
         text = verdict(self.name, self.testbed.name, joint, precision, self.results)
+        if joint.status == "degenerate":
+            text += f" Joint recall is degenerate: {joint.reason}."
         causes = self._features.causes().most_common(1)
         if causes:
             cause, count = causes[0]

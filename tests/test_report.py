@@ -141,3 +141,12 @@ def test_flags_are_printed_as_warnings() -> None:
     report = gt.evaluate(WORLD, gt.Dictionary(ROWS, editing), scoring=SCORING, n_train=2000)
     assert report.flags == ("mutates_input",)
     assert "\nwarning: encode changes its input in place (it was given a copy).\n" in str(report)
+
+
+def test_the_verdict_says_when_its_number_is_not_to_be_leaned_on() -> None:
+    rare = gt.build("sparse/small", firing={"law": "constant", "probability": 1e-4})
+    rows = rare.truth.features.directions
+    claim = gt.Dictionary(rows, lambda x: (x @ rows.T.astype("float32")).clip(min=0))
+    report = gt.evaluate(rare, claim, scoring=SCORING, n_train=2000, metrics="recover")
+    assert "Joint recall is degenerate: 100% of features fire in fewer than 3" in report.verdict
+    assert "degenerate: 100% of features" in str(report).split("\n", 1)[1]

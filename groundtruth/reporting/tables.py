@@ -190,6 +190,7 @@ def _notes(section: Section, columns: list[Column]) -> list[str]:
                 count = f"{mean.n_undefined} of {mean.n_runs} runs"
                 reason = mean.reason or "no reason stored"
                 notes.append(f"* {row.label}, {column.heading}: undefined in {count} ({reason}).")
+    notes += _degenerate(section, columns)
     if any(m.over == "one run" for row in section.rows for m in row.means.values()):
         notes.append("n=1: a single world; the interval is over features or latents, not worlds.")
     if len(section.sign_modes) > 1:
@@ -197,6 +198,18 @@ def _notes(section: Section, columns: list[Column]) -> list[str]:
             "[absolute] rows are scored by |cosine|, [signed] rows by cosine: their floors differ."
         )
     return notes
+
+
+def _degenerate(section: Section, columns: list[Column]) -> list[str]:
+    """Scores that are shown but not to be leaned on, told once for each reason."""
+    found: dict[str, dict[str, None]] = {}
+    for row in section.rows:
+        for run in row.runs:
+            for column in columns:
+                result = run.results.get(column.metric)
+                if result is not None and result.status == "degenerate":
+                    found.setdefault(result.reason, {})[column.heading] = None
+    return [f"degenerate: {', '.join(heads)}: {reason}." for reason, heads in found.items()]
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

@@ -154,3 +154,13 @@ def test_csv_holds_a_failed_run_at_the_floor(make):
     lines = list(csv.DictReader(io.StringIO(csv_file.csv_text(read_runs([make(failed=True)])))))
     joint = next(line for line in lines if line["metric"] == "recover.joint")
     assert (joint["value"], joint["normalised"], joint["status"]) == ("0.0", "0.0", "failed")
+
+
+def test_a_degenerate_score_is_never_shown_without_its_reason(make):
+    reason = "38% of features fire too rarely. Raise n_score"
+    flagged, sound = make(seed=0), make(seed=0)
+    for name in ("recover.joint", "recover.joint_precision"):
+        flagged["results"][name] |= {"status": "degenerate", "reason": reason}
+    shown = f"degenerate: joint recall, joint precision: {reason}."
+    assert shown in " ".join(render_text([flagged]).split())
+    assert "degenerate" not in render_text([sound])
