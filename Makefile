@@ -53,7 +53,10 @@ $(INTEGRATIONS)/.installed: pyproject.toml constraints.txt
 	test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
 	# torch first: what is installed later then finds it there and pulls in no other build.
 	$(INTEGRATIONS)/bin/python -m pip install $(PIP_FLAGS) torch
-	$(INTEGRATIONS)/bin/python -m pip install $(PIP_FLAGS) -e ".[testing,saelens]"
+	$(INTEGRATIONS)/bin/python -m pip install $(PIP_FLAGS) -e ".[testing,peers]"
+	# Without what they require: nnsight 0.3, timm, torchvision, OpenCV, which do not live together
+	# with the rest and which their autoencoders do not use.
+	$(INTEGRATIONS)/bin/python -m pip install $(PIP_FLAGS) --no-deps dictionary-learning overcomplete
 	touch $@
 
 clean:

@@ -10,6 +10,7 @@ import numpy as np
 from groundtruth import inference
 from groundtruth.errors import Undefined, reject
 from groundtruth.evaluators import counts
+from groundtruth.evaluators.residuals import NO_SPREAD, Reconstructed
 from groundtruth.evaluators.similarity import (
     Similarity,
     pair_cosine,
@@ -44,20 +45,6 @@ class EveryLatent:
     active: np.ndarray | None = None
     fires: np.ndarray | None = None
     both: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Reconstructed:
-    """Activations of `score` and what is left of them, in units of the data's largest entry.
-
-    Fields:
-        x, residual: (n_score, d) float64.
-        spread: (n_score,) ||x_n - mean||^2.
-    """
-
-    x: np.ndarray
-    residual: np.ndarray
-    spread: np.ndarray
 
 
 _DENSE_PAIRS = 4_000_000
@@ -178,22 +165,13 @@ class Comparison:
 
     @cached_property
     def reconstructed(self) -> Reconstructed:
-        """x and residual of `score`, scaled.
-
-        Ratios do not change, and squares of very large or small activations stay in range.
-        """
+        """What the reconstruction metrics sum, on `score`."""
         if self.outputs.reconstruction is None:
             raise Undefined("the explanation has no codes; pass encode= to gt.Dictionary")
-        x = self.data.x.astype(np.float64)
-        scale = max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
-        scale = scale if scale > 0 else 1.0
-        residual = x - self.outputs.reconstruction
-        residual /= scale
-        x /= scale
-        spread = _spread(x)
-        if float(spread.sum()) <= len(x) * 1e-24:
+        found = Reconstructed(self.data.x, self.outputs.reconstruction)
+        if float(found.spread.sum()) <= NO_SPREAD * len(found.x):
             raise Undefined("the activations do not vary")
-        return Reconstructed(x, residual, spread)
+        return found
 
     @cached_property
     def partner(self) -> np.ndarray:
@@ -279,17 +257,6 @@ class Comparison:
         """Raise unless some latent is live."""
         if len(self.live) == 0:
             raise Undefined("no latent ever fires")
-
-
-def _spread(x: np.ndarray) -> np.ndarray:
-    """||x_n - mean||^2, from the first row so that a constant gives exactly 0; by blocks."""
-    blocks = [x[start : start + 1024] for start in range(0, len(x), 1024)]
-    mean = np.sum([(block - x[0]).sum(axis=0) for block in blocks], axis=0) / len(x)
-    return np.concatenate([_squares(block - x[0] - mean) for block in blocks])
-
-
-def _squares(rows: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", rows, rows)
 
 
 def _is_number(value: object) -> bool:

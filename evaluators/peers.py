@@ -1,12 +1,14 @@
 """The numbers of other tools, by their own definitions, so that results can be compared.
 
-Each repeats a metric of SAELens (`sae_lens.synthetic.evals`, version 6.54) on natural samples of
-`score`. Its conventions, where ours differ: cosines are absolute, so that a decoder row that
-points the wrong way counts as right; means run over all k decoder rows, dead ones included; what
-is undefined counts 0; nothing is taken off for the features that no latent is near. None of them
-is a success criterion.
+Each but one repeats a metric of SAELens (`sae_lens.synthetic.evals`, version 6.54) on natural
+samples of `score`. Its conventions, where ours differ: cosines are absolute, so that a decoder
+row that points the wrong way counts as right; means run over all k decoder rows, dead ones
+included; what is undefined counts 0; nothing is taken off for the features that no latent is near.
+None of them is a success criterion.
 
 What else both define: `recon.ev_total`, `recon.l0`.
+
+`recover.above_08` is the rule of another paper, kept so that its numbers can be set beside ours.
 
 Source: Chanin and Garriga-Alonso, "SynthSAEBench", 2026, https://arxiv.org/abs/2602.14687
 """
@@ -22,6 +24,7 @@ from groundtruth.evaluators.comparison import Comparison
 from groundtruth.evaluators.registry import UNIT, metric
 from groundtruth.result import Metric, Result
 
+ABOVE = 0.8
 NORM_FLOOR = 1e-6
 """Samples of no greater length have no ratio of norms."""
 
@@ -57,6 +60,22 @@ def uniqueness_all(entry: Metric, c: Comparison) -> Result:
         ceiling_kind="O4-capacity",
         parameters={"sign_mode": "absolute"},
     )
+
+
+@metric("recover.above_08", 1, "max", UNIT, "feature", success=False)
+def above_08(entry: Metric, c: Comparison) -> Result:
+    """Share of features with max_j C_ij > 0.8 over live latents: many features to one latent.
+
+    The rule of Korznikov et al. Where two features have cosine above 0.28, one latent between
+    them can count for both; recover.recall asks for 0.9 and gives each feature a latent of its
+    own.
+
+    Source: "Sanity Checks for Sparse Autoencoders", 2026, https://arxiv.org/abs/2602.14111
+    """
+    found = c.similarity.best_latent_cosine > ABOVE
+    floor = floors.random_recall(ABOVE, c.truth.d, len(c.live), signed=not c.absolute)
+    result = average(entry, found.astype(np.float64), {**c.parameters, "threshold": ABOVE})
+    return result.between(floor, "random directions", 1.0, "O0-identity")
 
 
 @metric("act.latent_precision", 1, "max", UNIT, "latent", success=False)

@@ -16,6 +16,7 @@ from groundtruth.evaluators.activity import IDENTITY
 from groundtruth.evaluators.average import average
 from groundtruth.evaluators.comparison import Comparison
 from groundtruth.evaluators.registry import REAL, UNIT, metric
+from groundtruth.evaluators.residuals import NO_SPREAD
 from groundtruth.result import Metric, Result
 
 UP_TO_ONE = (-math.inf, 1.0)
@@ -25,35 +26,35 @@ POSITIVE = (0.0, math.inf)
 @metric("recon.ev_total", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
 def ev_total(entry: Metric, c: Comparison) -> Result:
     """Explained variance 1 - sum ||r_n||^2 / sum ||x_n - mean||^2, pooled over dimensions."""
-    x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_squares(residual), c.reconstructed.spread)
-    return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
+    sums = c.reconstructed
+    value, low, high = statistics.ratio_interval(sums.residual_square, sums.spread)
+    return _result(entry, c, 1 - value, 1 - high, 1 - low, floor=0.0)
 
 
 @metric("recon.fvu", 1, "min", POSITIVE, "sample", ceiling=IDENTITY, success=False)
 def fvu(entry: Metric, c: Comparison) -> Result:
     """Fraction of variance unexplained: 1 - recon.ev_total."""
-    x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_squares(residual), c.reconstructed.spread)
-    return _result(entry, len(x), value, low, high, floor=1.0)
+    sums = c.reconstructed
+    value, low, high = statistics.ratio_interval(sums.residual_square, sums.spread)
+    return _result(entry, c, value, low, high, floor=1.0)
 
 
 @metric("recon.ev_perdim", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
 def ev_perdim(entry: Metric, c: Comparison) -> Result:
     """Mean over dimensions of R^2_j; depends on the basis (not rotation invariant)."""
-    x, residual = _arrays(c)
-    spread = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
-    if np.any(spread <= _tiny(x)):
+    spread = c.reconstructed.spread_by_dimension
+    if np.any(spread <= NO_SPREAD * len(c.reconstructed.x)):
         raise Undefined(f"dimension {int(spread.argmin())} does not vary")
-    return _result(entry, len(x), float((1 - (residual**2).sum(axis=0) / spread).mean()))
+    explained = 1 - c.reconstructed.residual_by_dimension / spread
+    return _result(entry, c, float(explained.mean()))
 
 
 @metric("recon.ev_uncentred", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
 def ev_uncentred(entry: Metric, c: Comparison) -> Result:
     """1 - sum ||r_n||^2 / sum ||x_n||^2; a large mean makes it look good."""
-    x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_squares(residual), _squares(x))
-    return _result(entry, len(x), 1 - value, 1 - high, 1 - low)
+    sums = c.reconstructed
+    value, low, high = statistics.ratio_interval(sums.residual_square, sums.x_square)
+    return _result(entry, c, 1 - value, 1 - high, 1 - low)
 
 
 @metric("recon.ev_token", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
@@ -62,31 +63,29 @@ def ev_token(entry: Metric, c: Comparison) -> Result:
 
     Dominated by samples near the mean; a sample at the mean makes it undefined.
     """
-    residual, spread = c.reconstructed.residual, c.reconstructed.spread
+    spread = c.reconstructed.spread
     if np.any(spread <= 0):
         raise Undefined("a sample equals the mean: its ratio is not defined")
-    ratios = 1 - _squares(residual) / spread
-    return average(entry, ratios, {})
+    return average(entry, 1 - c.reconstructed.residual_square / spread, {})
 
 
 @metric("recon.ev_biasblind", 1, "max", UP_TO_ONE, "sample", ceiling=IDENTITY, success=False)
 def ev_biasblind(entry: Metric, c: Comparison) -> Result:
     """1 - tr Cov(r) / tr Cov(x): ignores a constant offset of the reconstruction."""
-    x, residual = _arrays(c)
-    value, low, high = statistics.ratio_interval(_spread(residual), c.reconstructed.spread)
-    return _result(entry, len(x), 1 - value, 1 - high, 1 - low, floor=0.0)
+    sums = c.reconstructed
+    value, low, high = statistics.ratio_interval(sums.residual_spread, sums.spread)
+    return _result(entry, c, 1 - value, 1 - high, 1 - low, floor=0.0)
 
 
 @metric("recon.cos", 1, "max", (-1.0, 1.0), "sample", ceiling=IDENTITY, success=False)
 def cos(entry: Metric, c: Comparison) -> Result:
     """Mean over samples of cos(x_n, x_hat_n); samples at the origin are undefined."""
-    x, residual = _arrays(c)
-    x_hat = x - residual
-    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(x_hat, axis=1)
+    sums = c.reconstructed
+    norms = np.sqrt(sums.x_square) * np.sqrt(sums.x_hat_square)
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.clip((x * x_hat).sum(axis=1) / norms, -1, 1)
+        values = np.clip(sums.dot / norms, -1, 1)
     # An x_hat of 0 points nowhere: cosine 0. An x of 0 has no direction to be compared with.
-    zero_hat = (norms == 0) & np.any(x != 0, axis=1)
+    zero_hat = (norms == 0) & (sums.x_square > 0)
     return average(entry, np.where(zero_hat, 0.0, values), {})
 
 
@@ -103,14 +102,12 @@ def l0(entry: Metric, c: Comparison) -> Result:
 @metric("recon.shrinkage", 1, "target", REAL, "sample", ceiling=IDENTITY, success=False)
 def shrinkage(entry: Metric, c: Comparison) -> Result:
     """gamma* = sum <x_hat, x> / sum ||x_hat||^2: the rescaling that fits best; 1 is none."""
-    x, residual = _arrays(c)
-    x_hat = x - residual
-    if not x_hat.any():
+    sums = c.reconstructed
+    if not sums.x_hat_square.any():
         raise Undefined("the reconstruction is 0 everywhere")
-    dot, square = (x * x_hat).sum(axis=1), _squares(x_hat)
-    value, low, high = statistics.ratio_interval(dot, square)
-    ratio = np.linalg.norm(x_hat, axis=1).mean() / np.linalg.norm(x, axis=1).mean()
-    return _result(entry, len(x), value, low, high, mean_norm_ratio=float(ratio))
+    value, low, high = statistics.ratio_interval(sums.dot, sums.x_hat_square)
+    ratio = np.sqrt(sums.x_hat_square).mean() / np.sqrt(sums.x_square).mean()
+    return _result(entry, c, value, low, high, mean_norm_ratio=float(ratio))
 
 
 @metric("recon.rel_bias", 1, "target", REAL, "sample", ceiling=IDENTITY, success=False)
@@ -120,12 +117,11 @@ def rel_bias(entry: Metric, c: Comparison) -> Result:
     Source: Rajamanoharan et al., "Improving Dictionary Learning with Gated Sparse Autoencoders",
     2024, https://arxiv.org/abs/2404.16014, equation 10.
     """
-    x, residual = _arrays(c)
-    x_hat = x - residual
-    value, low, high = statistics.ratio_interval(_squares(x_hat), (x * x_hat).sum(axis=1))
+    sums = c.reconstructed
+    value, low, high = statistics.ratio_interval(sums.x_hat_square, sums.dot)
     if math.isnan(value):
         raise Undefined("<x_hat, x> is 0 on average")
-    return _result(entry, len(x), value, low, high)
+    return _result(entry, c, value, low, high)
 
 
 @metric("recon.latent_shrinkage", 1, "target", REAL, "feature", ceiling=IDENTITY, success=False)
@@ -185,27 +181,9 @@ def dense_frac(entry: Metric, c: Comparison) -> Result:
     )
 
 
-def _arrays(c: Comparison) -> tuple[np.ndarray, np.ndarray]:
-    return c.reconstructed.x, c.reconstructed.residual
-
-
-def _squares(values: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", values, values)
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """||v_n - mean||^2, measured from the first row so that a constant gives exactly 0."""
-    moved = values - values[0]
-    return _squares(moved - moved.mean(axis=0))
-
-
-def _tiny(x: np.ndarray) -> float:
-    return len(x) * 1e-24
-
-
 def _result(
     entry: Metric,
-    n: int,
+    c: Comparison,
     value: float,
     low: float = math.nan,
     high: float = math.nan,
@@ -217,7 +195,7 @@ def _result(
     return Result(
         entry,
         float(value),
-        n_units=n,
+        n_units=len(c.reconstructed.x),
         low=float(low) if known else None,
         high=float(high) if known else None,
         interval_method="ratio of sums, first order" if known else "",

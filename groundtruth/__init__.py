@@ -14,6 +14,7 @@ _HOMES = {
     "Dictionary": "groundtruth.explanation",
     "FeatureTruth": "groundtruth.truth",
     "GroundtruthError": "groundtruth.errors",
+    "Monitor": "groundtruth.monitor",
     "Report": "groundtruth.report",
     "Result": "groundtruth.result",
     "Scoring": "groundtruth.score_data",
@@ -21,6 +22,7 @@ _HOMES = {
     "build": "groundtruth.catalogue",
     "evaluate": "groundtruth.evaluation",
     "run_suite": "groundtruth.runner",
+    "sweep": "groundtruth.sweeps",
     "testbeds": "groundtruth.catalogue",
 }
 

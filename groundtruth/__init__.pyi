@@ -3,10 +3,12 @@ from groundtruth.catalogue import testbeds as testbeds
 from groundtruth.errors import GroundtruthError as GroundtruthError
 from groundtruth.evaluation import evaluate as evaluate
 from groundtruth.explanation import Dictionary as Dictionary
+from groundtruth.monitor import Monitor as Monitor
 from groundtruth.report import Report as Report
 from groundtruth.result import Result as Result
 from groundtruth.runner import run_suite as run_suite
 from groundtruth.score_data import Scoring as Scoring
+from groundtruth.sweeps import sweep as sweep
 from groundtruth.testbed import ActivationSubject as ActivationSubject
 from groundtruth.testbed import Testbed as Testbed
 from groundtruth.truth import FeatureTruth as FeatureTruth

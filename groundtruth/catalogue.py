@@ -19,12 +19,13 @@ from groundtruth.adapters import as_method
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
 from groundtruth.generators import presets
 from groundtruth.ladder.rows import ROWS
+from groundtruth.methods.fit import DEFAULTS, Options
 from groundtruth.testbed import Testbed
 
 Kind = Literal["method", "oracle", "control"]
 
 
-_FIXED = {"subject", "seed", "progress"}
+_FIXED = {"subject", "seed", "progress", "watch", "watch_at", "checkpoint"}
 """What the runner passes itself."""
 
 
@@ -50,16 +51,33 @@ class MethodEntry:
         if self.make is None:
             return {}
         _, *rest = inspect.signature(self.make).parameters.values()
-        return {
+        own = {
             p.name: p.default
             for p in rest
             if p.name not in _FIXED and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
         }
+        return {**own, **DEFAULTS} if _takes_options(self.make) else own
+
+    def takes(self, name: str) -> bool:
+        """Whether the method can be given `name`, a hook such as "checkpoint" included."""
+        if self.make is None:
+            return False
+        if _takes_options(self.make) and name in Options.__annotations__:
+            return True
+        return name in inspect.signature(self.make).parameters
 
 
-def _entry(name: str, make: Callable[..., Any]) -> MethodEntry:
+def _takes_options(make: Callable[..., Any]) -> bool:
+    """Whether `make` ends with `**options: Unpack[Options]`, as our autoencoders do."""
+    return any(
+        p.kind is p.VAR_KEYWORD and p.annotation == "Unpack[Options]"
+        for p in inspect.signature(make).parameters.values()
+    )
+
+
+def _entry(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
     summary = (inspect.getdoc(make) or "").split("\n")[0]
-    return MethodEntry(name, "method", summary, make)
+    return MethodEntry(name, kind, summary, make)
 
 
 METHODS: dict[str, MethodEntry] = {
@@ -68,11 +86,21 @@ METHODS: dict[str, MethodEntry] = {
         _entry("sae/relu", methods.relu),
         _entry("sae/topk", methods.topk),
         _entry("sae/batchtopk", methods.batchtopk),
+        _entry("sae/jumprelu", methods.jumprelu),
+        _entry("sae/gated", methods.gated),
+        _entry("sae/matryoshka", methods.matryoshka),
+        _entry("sae/matching-pursuit", methods.matching_pursuit),
+        _entry("sae/p-annealing", methods.p_annealing),
+        _entry("frozen/decoder", methods.frozen_decoder, "control"),
+        _entry("frozen/soft-decoder", methods.soft_frozen_decoder, "control"),
+        _entry("frozen/encoder", methods.frozen_encoder, "control"),
         _entry("linear/pca", methods.pca),
         _entry("linear/ica", methods.ica),
         _entry("linear/nmf", methods.nmf),
         _entry("linear/kmeans", methods.kmeans),
         _entry("linear/dictionary-learning", methods.dictionary_learning),
+        _entry("linear/ksvd", methods.ksvd),
+        _entry("linear/mod", methods.mod),
         *(MethodEntry(row.id, row.kind, row.summary, None) for row in ROWS),
     )
 }
@@ -148,8 +176,10 @@ def method(name: str) -> MethodEntry:
 def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:
     """Raise for a parameter that the method does not take."""
     known = entry.parameters()
-    accepts_any = entry.make is not None and any(
-        p.kind is p.VAR_KEYWORD for p in inspect.signature(entry.make).parameters.values()
+    accepts_any = (
+        entry.make is not None
+        and not _takes_options(entry.make)
+        and any(p.kind is p.VAR_KEYWORD for p in inspect.signature(entry.make).parameters.values())
     )
     for key in given:
         if key in _FIXED or (key not in known and not accepts_any):

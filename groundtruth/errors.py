@@ -37,6 +37,17 @@ class MethodError(GroundtruthError, RuntimeError):
     """A method broke while it ran or while its codes were taken."""
 
 
+class Diverged(MethodError):
+    """Training ran off to infinity; `step` is where it was seen, counted from 0."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[str, int]]:
+        return type(self), (str(self), self.step)
+
+
 class MemoryRefused(GroundtruthError, MemoryError):
     """A computation was refused before its memory was taken."""
 

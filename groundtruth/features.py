@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from groundtruth.evaluators import Comparison
 from groundtruth.evaluators.similarity import Similarity
@@ -30,6 +31,8 @@ class FeatureRow:
         cosine: with its nearest live latent.
         f1: activity F1 of that latent; None without codes.
         reference_f1: F1 of the best linear detector.
+        neighbour_cosine: with the nearest other planted feature; 0 where there is none.
+        sample_limited: too rare for the training budget, for any method.
     """
 
     index: int
@@ -42,6 +45,43 @@ class FeatureRow:
     cosine: float
     f1: float | None
     reference_f1: float
+    neighbour_cosine: float
+    sample_limited: bool
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A property that missed features have more often than recovered ones do.
+
+    Fields:
+        name: a key of `TRAITS`.
+        n_missed, n_recovered: features that have it.
+        of_missed, of_recovered: features in all.
+    """
+
+    name: str
+    n_missed: int
+    of_missed: int
+    n_recovered: int
+    of_recovered: int
+
+    def __str__(self) -> str:
+        return (
+            f"{TRAITS[self.name]} ({self.n_missed} of {self.of_missed}; of the recovered "
+            f"{self.n_recovered} of {self.of_recovered})"
+        )
+
+
+TRAITS = {
+    "sample-limited": "too rare for the training budget",
+    "rare": "in the rarer half",
+    "crowded": "in the half that lies closest to another feature",
+}
+"""What the missed features may have in common, in the order in which it is looked for."""
+
+APART, LUCK = 0.2, 0.01
+"""A trait is told where its share among the missed exceeds that among the recovered by APART, and
+chance would do so less often than LUCK (one-sided Fisher test)."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +108,28 @@ class FeatureTable:
         """How many features were missed for each cause."""
         return Counter(row.cause for row in self.rows if row.status != RECOVERED)
 
+    def traits(self) -> list[Trait]:
+        """What missed features have more often than recovered ones; empty if nothing stands out.
+
+        Halves are told by the median; features that all fire alike have no rarer half.
+        """
+        p = np.array([row.firing_probability for row in self.rows])
+        near = np.array([row.neighbour_cosine for row in self.rows])
+        has = {
+            "sample-limited": np.array([row.sample_limited for row in self.rows]),
+            "rare": p < np.median(p),
+            # Cosines of an orthonormal dictionary differ by rounding alone.
+            "crowded": near > np.median(near) + 1e-6,
+        }
+        missed = np.array([row.status != RECOVERED for row in self.rows])
+        found = [_trait(name, has[name], missed) for name in TRAITS]
+        return [trait for trait in found if trait is not None]
+
     def __str__(self) -> str:
         missed = self.missed()
         lines = [f"{len(self) - len(missed)} of {len(self)} features recovered"]
         lines += [f"  {count:5d} {cause}" for cause, count in self.causes().most_common()]
+        lines += [f"missed more often: {trait}" for trait in self.traits()]
         if missed:
             head = f"{'feature':>10} {'p':>9} {'energy':>7} {'cosine':>6} {'F1':>5} {'ref':>5}  why"
             lines += ["", head]
@@ -97,6 +155,7 @@ def feature_table(c: Comparison) -> FeatureTable:
         f1 = np.nan_to_num(c.firing.rates(np.arange(n), np.maximum(nearest, 0)).f1)
         joint[c.joint(c.references.f1_linear)[0]] = True
     identifiable = c.identifiability
+    neighbour = _neighbour_cosine(truth.directions, c.absolute)
     rows = []
     for i in range(n):
         cause, reason = _why(c, i, None if f1 is None else float(f1[i]), bool(joint[i]))
@@ -117,6 +176,8 @@ def feature_table(c: Comparison) -> FeatureTable:
                 float(cosine[i]),
                 None if f1 is None else float(f1[i]),
                 float(c.references.f1_linear[i]),
+                float(neighbour[i]),
+                bool(identifiable.classes[i] == SAMPLE_LIMITED),
             )
         )
     return FeatureTable(tuple(rows))
@@ -163,3 +224,31 @@ def _other_truth(s: Similarity, j: int, i: int) -> tuple[int, float]:
         return -1, 0.0
     best = others[s.edge_cosine[others].argmax()]
     return int(s.edge_truth[best]), float(s.edge_cosine[best])
+
+
+def _trait(name: str, has: np.ndarray, missed: np.ndarray) -> Trait | None:
+    """The trait, if missed features have it more often than chance would make them."""
+    n, n_missed = int(has.sum()), int(missed.sum())
+    if n_missed in (0, len(has)):
+        return None
+    both = int((has & missed).sum())
+    rest = len(has) - n_missed
+    if both / n_missed - (n - both) / rest < APART:
+        return None
+    if stats.hypergeom.sf(both - 1, len(has), n, n_missed) >= LUCK:
+        return None
+    return Trait(name, both, n_missed, n - both, rest)
+
+
+def _neighbour_cosine(directions: np.ndarray, absolute: bool) -> np.ndarray:
+    """(n_features,) largest cosine of each feature with another one, by blocks; 0 if alone."""
+    out = np.zeros(len(directions))
+    if len(directions) == 1:
+        return out
+    for start in range(0, len(directions), 1024):
+        cosine = directions[start : start + 1024] @ directions.T
+        cosine = np.abs(cosine) if absolute else cosine
+        rows = np.arange(len(cosine))
+        cosine[rows, rows + start] = -1.0
+        out[rows + start] = cosine.max(axis=1)
+    return out

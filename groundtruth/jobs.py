@@ -7,6 +7,7 @@ two runners never disagree about which it was.
 from __future__ import annotations
 
 import inspect
+import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth import catalogue, evaluation, hashing, ladder, outputs, provenance
-from groundtruth.errors import GroundtruthError
+from groundtruth import catalogue, evaluation, files, hashing, ladder, outputs, provenance
+from groundtruth.cards import describe_testbed
+from groundtruth.errors import Diverged, GroundtruthError
 from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import names
+from groundtruth.monitor import Monitor
 from groundtruth.report import Report
 from groundtruth.result import Result
 from groundtruth.score_data import ScoreData, Scoring
@@ -26,7 +29,8 @@ from groundtruth.store import Store
 from groundtruth.suites import MethodSpec
 from groundtruth.testbed import Testbed
 
-_FRONTIER_POINTS = 65
+WATCHED_ON_THE_WAY = ("recover.above_08", "recover.precision")
+"""Besides what a `Monitor` always follows."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def run_job(job: Job, out: Path, tell: Callable[[str], None] | None = None) -> D
     store = Store(out)
     testbed = job.world.build()
     if job.method is not None:
-        return _run_method(job, job.method, testbed, store)
+        return _run_method(job, job.method, testbed, store, tell)
     return _run_rows(job, testbed, store, tell)
 
 
@@ -106,7 +110,13 @@ def method_key(job: Job, testbed: Testbed, name: str, parameters: dict[str, Any]
     )
 
 
-def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> Done:
+def _run_method(
+    job: Job,
+    spec: MethodSpec,
+    testbed: Testbed,
+    store: Store,
+    tell: Callable[[str], None] | None,
+) -> Done:
     entry = catalogue.method(spec.name)
     assert entry.make is not None
     key = method_key(job, testbed, spec.name, spec.parameters)
@@ -118,9 +128,16 @@ def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> D
         data = ScoreData(testbed, job.settings.scoring)
         ladder.references(data, n_train=job.world.n_train)
         error, report = None, None
+        history = History(testbed, store.checkpoint(key)) if spec.watch_at else None
         with provenance.Stopwatch() as watch:
             try:
-                report = _score(job, spec, entry, data)
+                report = _score(
+                    job,
+                    spec,
+                    entry,
+                    data,
+                    _hooks(entry, spec, store.checkpoint(key), history, tell),
+                )
             except (Exception, SystemExit) as raised:
                 error = _described(raised)
         record = {
@@ -129,6 +146,7 @@ def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> D
             "error": error,
             "flags": list(report.flags) if report is not None else [],
             "verdict": report.verdict if report is not None else "",
+            "history": [] if history is None else history.points(),
             "provenance": {**provenance.collect(), **watch.usage.to_json()},
         }
         if report is None:
@@ -137,6 +155,8 @@ def _run_method(job: Job, spec: MethodSpec, testbed: Testbed, store: Store) -> D
             return Done(job.label, (key,), 0, _failure(job, record))
         record["results"] = {k: r.to_json() for k, r in report.results.items()}
         store.save(key, record, explanation_tensors(report))
+        if history is not None:
+            history.path.unlink(missing_ok=True)
     return Done(job.label, (key,), 0, ())
 
 
@@ -147,9 +167,61 @@ def _failure(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
     return (f"{job.label}: {(record['error'] or {}).get('message')}",)
 
 
-def _score(job: Job, spec: MethodSpec, entry: catalogue.MethodEntry, data: ScoreData) -> Report:
+class History:
+    """Scores of a training on the way, kept beside its checkpoint until the run is stored."""
+
+    def __init__(self, testbed: Testbed, checkpoint: Path) -> None:
+        self.path = checkpoint.with_suffix(".json")
+        self.monitor = Monitor(testbed, metrics=WATCHED_ON_THE_WAY)
+        if checkpoint.exists() and self.path.exists():
+            self.monitor = Monitor.from_json(self.path.read_text(), testbed)
+
+    def see(self, n_samples: int, explanation: Any) -> None:
+        # After an interruption, training comes again past points that were scored already.
+        held = self.monitor.history
+        held[:] = [point for point in held if (point.n_samples or 0) < n_samples]
+        self.monitor.see(n_samples, explanation)
+        files.write_atomic(self.path, json.dumps(self.monitor.to_json()).encode())
+
+    def points(self) -> list[dict[str, Any]]:
+        """Values by metric at each sample count, plain JSON; what took part in time is left out."""
+        return [
+            {
+                "n_samples": point.n_samples,
+                "values": {name: result.value for name, result in point.results.items()},
+                "reason": point.reason,
+            }
+            for point in self.monitor.history
+        ]
+
+
+def _hooks(
+    entry: catalogue.MethodEntry,
+    spec: MethodSpec,
+    checkpoint: Path,
+    history: History | None,
+    tell: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """What the method can be given besides its parameters: where to save, whom to tell."""
+    hooks: dict[str, Any] = {}
+    if entry.takes("checkpoint"):
+        hooks["checkpoint"] = checkpoint
+    if history is not None and entry.takes("watch"):
+        hooks["watch"], hooks["watch_at"] = history.see, spec.watch_at
+    if tell is not None and entry.takes("progress"):
+        hooks["progress"] = lambda step, n_steps, _loss: tell(f"{(step + 1) / n_steps:.0%}")
+    return hooks
+
+
+def _score(
+    job: Job,
+    spec: MethodSpec,
+    entry: catalogue.MethodEntry,
+    data: ScoreData,
+    hooks: dict[str, Any],
+) -> Report:
     explanation, flags = evaluation.explain(
-        data.testbed, entry.make, seed=job.world.seed, **spec.parameters
+        data.testbed, entry.make, seed=job.world.seed, **spec.parameters, **hooks
     )
     return evaluation.score_outputs(
         data,
@@ -244,30 +316,6 @@ def _context(
     }
 
 
-def describe_testbed(testbed: Testbed) -> dict[str, Any]:
-    """Plain JSON about a testbed: recipe, hash, sizes and its capacity frontier."""
-    truth = testbed.truth.features
-    learned = np.unique(np.linspace(0, truth.n_features, _FRONTIER_POINTS).astype(int))
-    varies = truth.variance.any()
-    explained = truth.explained_by_top(learned) if varies else np.zeros(len(learned))
-    return {
-        "name": testbed.name,
-        "hash": testbed.hash,
-        "recipe": hashing.jsonable(testbed.recipe.description()),
-        "n_features": truth.n_features,
-        "d": truth.d,
-        "expected_l0": truth.expected_l0,
-        "noise": truth.noise,
-        "truth_class": testbed.truth_class,
-        "summary": catalogue.testbed_summary(testbed.name),
-        "source": testbed.source,
-        "frontier": {
-            "recall": (learned / truth.n_features).tolist(),
-            "explained": explained.tolist(),
-        },
-    }
-
-
 def _floor_results(
     data: ScoreData, n_train: int, error: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -288,7 +336,8 @@ def _described(raised: BaseException) -> dict[str, Any]:
     cause = raised.__cause__ if isinstance(raised, GroundtruthError) else None
     kind = type(raised if cause is None else cause).__name__
     text = "".join(traceback.format_exception(raised))
-    return {"type": kind, "message": str(raised), "traceback": text[-20_000:]}
+    described = {"type": kind, "message": str(raised), "traceback": text[-20_000:]}
+    return {**described, "step": raised.step} if isinstance(raised, Diverged) else described
 
 
 def _source_hash(name: str) -> str:

@@ -2,6 +2,7 @@
 
     runs/<key>.safetensors   written first
     runs/<key>.json          {"schema", "key", "record", "tensors_sha256", "self_hash"}
+    checkpoints/<key>.pt     a training that is under way; gone when it has finished
 
 The JSON is written last and holds the tensors' hash, so a valid JSON file implies complete
 tensors. Whatever is cut short or altered counts as absent, and a resumed suite does it again.
@@ -110,6 +111,10 @@ class Store:
         self.path = Path(path)
         self.runs = self.path / "runs"
         self._swept = False
+
+    def checkpoint(self, key: str) -> Path:
+        """Where the training of run `key` is saved while it is under way."""
+        return self.path / "checkpoints" / self._path(key, ".pt").name
 
     def save(self, key: str, record: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
         """Store a run; one that is already there under `key` is replaced.

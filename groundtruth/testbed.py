@@ -84,19 +84,46 @@ class ActivationSubject:
         return x if device is None else x.to(device)
 
     def batches(
-        self, batch_size: int, *, n: int | None = None, seed: int = 0, device: Any = None
+        self,
+        batch_size: int,
+        *,
+        n: int | None = None,
+        seed: int = 0,
+        device: Any = None,
+        start: int = 0,
     ) -> Iterator[torch.Tensor]:
-        """Batches (batch_size, d) of fresh training activations, n rows in all (endless if None).
+        """Batches (batch_size, d) of fresh training activations.
 
-        The concatenation is the same for every batch size. The last batch may be shorter.
+        The concatenation is the same for every batch size, and is sample(start + n)[start:]. The
+        last batch may be shorter.
+
+        Args:
+            n: rows in all, counted from `start`; endless if None.
+            device: where the batches arrive; None is the CPU.
+            start: rows to skip, so that an interrupted loop goes on where it stopped. Whole
+                blocks of 1,024 rows are skipped without being drawn.
+
+        Raises:
+            InputError: a size that is no whole number >= 1, a `start` or seed that is none >= 0.
+
+        Example:
+            >>> import groundtruth as gt
+            >>> subject = gt.build("sparse/small", seed=0).subject
+            >>> rest = next(subject.batches(100, start=5000))
+            >>> bool((rest == subject.sample(5100)[5000:]).all())
+            True
         """
         import torch
 
         batch_size = _whole("batch_size", batch_size, 1)
         seed = seeds.check_seed(seed)
         left = None if n is None else _whole("n", n, 1)
+        block, skipped = divmod(_whole("start", start, 0), BLOCK)
         held: list[np.ndarray] = []
-        held_rows, block = 0, 0
+        held_rows = 0
+        if skipped:
+            held.append(self._draw(seed, block)[skipped:])
+            held_rows, block = BLOCK - skipped, block + 1
         while left is None or left > 0:
             want = batch_size if left is None else min(batch_size, left)
             while held_rows < want:

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from groundtruth import catalogue
 from groundtruth.evaluators import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "docs/adapters.md",
+)
 MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json"}
 
 
@@ -51,6 +59,34 @@ def test_the_readme_method_runs_as_printed(capsys: pytest.CaptureFixture[str]) -
     exec(compile(block, "README.md", "exec"), names)
     assert 0 <= names["report"]["recover.joint"].value <= 1
     assert "features recovered" in capsys.readouterr().out
+
+
+class MySAE(torch.nn.Module):
+    """What a newcomer brings: twelve lines that know nothing of this library."""
+
+    def __init__(self, d: int, k: int) -> None:
+        super().__init__()
+        rows = torch.randn(k, d, generator=torch.Generator().manual_seed(0)) / d**0.5
+        self.W_dec = torch.nn.Parameter(rows)
+        self.W_enc = torch.nn.Parameter(rows.T.clone())
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        pre = x @ self.W_enc
+        return pre.relu() * (pre >= pre.topk(5, dim=1).values[:, -1:])
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes @ self.W_dec
+
+
+def test_the_readme_training_loop_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    block = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    lines = [line for line in block.splitlines() if line and not line.startswith("import")]
+    assert len(lines) < 10
+    # A tenth of the training shows that it runs.
+    exec(compile(block.replace("n=300_000", "n=30_000"), "README.md", "exec"), {"MySAE": MySAE})
+    out = capsys.readouterr().out
+    assert "linear ceiling of joint recall" in out
+    assert "sparse/small" in out.splitlines()[-1]
 
 
 def test_the_versions_agree() -> None:

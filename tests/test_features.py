@@ -134,3 +134,63 @@ def test_more_than_twenty_missed_features_are_counted() -> None:
     found = table(world, world.truth.features.directions[:1])
     assert str(found).splitlines()[-1] == "       ... and 3 more"
     assert len(str(found).splitlines()) == 4 + 20 + 1
+
+
+def half_removed(order: np.ndarray, world: gt.Testbed, n_train: int = 100_000) -> FeatureTable:
+    """The planted dictionary without the first half of `order`; codes are exact."""
+    truth = world.truth.features.directions
+    codes = np.linalg.pinv(truth).astype(np.float32)
+    kept = np.sort(order[len(order) // 2 :])
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        found = (x @ codes)[:, kept]
+        return np.where(found > 0.1, found, 0)
+
+    claim = gt.Dictionary(truth[kept], encode)
+    return gt.evaluate(world, claim, scoring=SCORING, n_train=n_train).features()
+
+
+UNEVEN: dict[str, Any] = {
+    "n_features": 24,
+    "d": 24,
+    "dictionary": {"law": "orthonormal"},
+    "firing": {"law": "log-uniform", "low": 0.02, "high": 0.2},
+}
+
+
+def test_misses_among_the_rare_are_told_as_rare() -> None:
+    world = gt.build("sparse/small", seed=0, **UNEVEN)
+    found = half_removed(np.argsort(world.truth.features.firing_probability), world)
+    (trait,) = found.traits()
+    assert str(trait) == "in the rarer half (12 of 12; of the recovered 0 of 12)"
+    assert "\nmissed more often: in the rarer half (12 of 12; " in str(found)
+
+
+def test_misses_beyond_the_training_budget_are_told_as_such() -> None:
+    world = gt.build("sparse/small", seed=0, **UNEVEN)
+    order = np.argsort(world.truth.features.firing_probability)
+    found = half_removed(order, world, n_train=100)
+    assert [trait.name for trait in found.traits()] == ["sample-limited", "rare"]
+    assert found.traits()[0].n_missed == sum(row.sample_limited for row in found.missed())
+
+
+def test_misses_among_features_close_to_another_are_told_as_crowded() -> None:
+    eye = np.eye(24)
+    directions = np.vstack([eye[0:6], 0.8 * eye[0:6] + 0.6 * eye[6:12], eye[12:]])
+    crowded = {**UNEVEN, "firing": {"law": "constant", "probability": 0.05}}
+    crowded["dictionary"] = {"law": "given", "directions": directions.tolist()}
+    found = half_removed(np.arange(24), gt.build("sparse/small", seed=0, **crowded))
+    assert [trait.name for trait in found.traits()] == ["crowded"]
+    assert found[0].neighbour_cosine == pytest.approx(0.8) and found[20].neighbour_cosine == 0
+
+
+def test_misses_without_a_pattern_have_no_trait() -> None:
+    world = gt.build("sparse/small", seed=0, **UNEVEN)
+    # Halves by rarity are told by luck in at most 1 % of draws: more than 2 of 20 once in 1,000.
+    orders = [np.random.default_rng(seed).permutation(24) for seed in range(20)]
+    assert sum(bool(half_removed(order, world).traits()) for order in orders) <= 2
+
+
+def test_a_claim_that_misses_all_or_nothing_has_nothing_to_compare() -> None:
+    junk = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    assert table(WORLD, ROWS).traits() == [] and table(WORLD, junk).traits() == []

@@ -46,6 +46,57 @@ def test_codes_on_every_part_and_the_reconstruction_on_score() -> None:
     assert out.flags == ()
 
 
+def _plain(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = rng.standard_normal((60, 48))
+    codes = rng.exponential(size=(512, 60)) * (rng.random((512, 60)) < 0.2)
+    return rows, codes, codes @ rows + 3 * rng.standard_normal((512, 48))
+
+
+# (offset of x, bias of the decoder, codes of one more latent and of its negative)
+FLOAT32_CASES = {
+    "plain": (0.0, 0.0, 0.0, 0.0),
+    "a bias": (1e4, 1e4, 0.0, 0.0),
+    "a latent with a large constant": (1e4, 0.0, 1e4, 0.0),
+    "latents that cancel": (0.0, 0.0, 1e6, 1e6),
+    "latents that cancel the bias": (0.0, 1e4, 0.0, 1e4),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT32_CASES)
+def test_decoding_in_float32_changes_no_score(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    offset, bias, *carried = FLOAT32_CASES[name]
+    rows, codes, x = _plain(np.random.default_rng(0))
+    x = (x + offset).astype(np.float32)
+    rows = np.vstack([rows, np.ones(48), -np.ones(48)]).astype(np.float32).astype(np.float64)
+    held = sp.csr_array(np.hstack([codes, np.tile(carried, (512, 1))]).astype(np.float32))
+    exact = held.astype(np.float64) @ rows + bias
+    found = np.empty((512, 48))
+    monkeypatch.setattr(outputs, "_SHORT_ABOVE", 0)
+    outputs._Decoder(rows, np.full(48, bias)).decode(held, x, found)
+    # Where terms cancel or carry a constant, the product is taken in float64 after all.
+    assert np.array_equal(found, exact) == any(carried)
+    centred = x - x.mean(axis=0, dtype=np.float64)
+    unexplained = [((x - x_hat) ** 2).sum() / (centred**2).sum() for x_hat in (exact, found)]
+    # 24,576 errors of 1e-7, of no common sign.
+    assert unexplained[1] == pytest.approx(unexplained[0], rel=1e-8)
+    norms = [np.linalg.norm(x_hat, axis=1) for x_hat in (exact, found)]
+    np.testing.assert_allclose(norms[1], norms[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "of_codes"), [(1e-38, 1), (1e35, 1), (1e35, 1e-35), (1e9, 1e30)]
+)
+def test_what_float32_cannot_hold_is_decoded_in_float64(
+    of_rows: float, of_codes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, codes, x = _plain(np.random.default_rng(0))
+    rows, held = of_rows * rows, sp.csr_array((of_codes * codes).astype(np.float32))
+    found = np.empty((512, 48))
+    monkeypatch.setattr(outputs, "_SHORT_ABOVE", 0)
+    outputs._Decoder(rows, np.zeros(48)).decode(held, x.astype(np.float32), found)
+    assert np.array_equal(found, held.astype(np.float64) @ rows)
+
+
 def test_decode_makes_the_reconstruction_where_it_is_given() -> None:
     out = taken(encode, decode=lambda codes: np.ones((len(codes), 8)))
     assert out.reconstruction is not None and (out.reconstruction == 1).all()

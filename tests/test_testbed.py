@@ -117,6 +117,38 @@ def test_the_first_batches_of_an_endless_stream_are_those_of_a_finite_one(batch_
         assert torch.equal(next(endless), expected)
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 3000), st.integers(1, 2500), st.integers(1, 1500), st.integers(0, 3))
+def test_batches_from_a_later_row_are_the_rest_of_the_stream(start, n, batch_size, seed):
+    parts = list(WORLD.subject.batches(batch_size, n=n, seed=seed, start=start))
+    assert torch.equal(torch.cat(parts), WORLD.subject.sample(start + n, seed=seed)[start:])
+    assert all(len(p) == batch_size for p in parts[:-1]) and 0 < len(parts[-1]) <= batch_size
+
+
+def test_a_loop_that_stopped_anywhere_goes_on_with_the_same_batches():
+    undisturbed = list(WORLD.subject.batches(300, n=4000))
+    for done in (0, 1, 3, 4, 13):
+        rest = WORLD.subject.batches(300, n=4000 - 300 * done, start=300 * done)
+        assert all(torch.equal(a, b) for a, b in zip(undisturbed[done:], rest, strict=True))
+
+
+def test_skipped_blocks_are_not_drawn():
+    drawn: list[int] = []
+
+    def draw(seed, block):
+        drawn.append(block)
+        return np.full((BLOCK, 1), block, dtype=np.float32)
+
+    next(ActivationSubject(1, draw).batches(10, start=10**9))
+    assert drawn == [10**9 // BLOCK]
+
+
+@pytest.mark.parametrize("start", [0, 5, BLOCK])
+def test_batches_arrive_on_the_device(start):
+    batches = WORLD.subject.batches(3, n=7, device="meta", start=start)
+    assert [(b.device.type, len(b)) for b in batches] == [("meta", 3), ("meta", 3), ("meta", 1)]
+
+
 @pytest.mark.parametrize("batch_size", [7, 100, BLOCK, 1500])
 def test_editing_a_batch_does_not_alter_later_ones(batch_size):
     kept = list(WORLD.subject.batches(batch_size, n=4000))
@@ -168,6 +200,10 @@ def test_the_testbeds_samples_are_the_subjects_with_their_codes(n):
         (lambda s: s.sample(True), "n: expected a whole number >= 1, got True."),
         (lambda s: next(s.batches(0)), "batch_size: expected a whole number >= 1, got 0."),
         (lambda s: next(s.batches(3, n=0)), "n: expected a whole number >= 1, got 0."),
+        (
+            lambda s: next(s.batches(3, start=-1)),
+            "start: expected a whole number >= 0, got -1.",
+        ),
         (
             lambda s: s.sample(3, seed=-1),
             "seed: expected a non-negative whole number, got -1. Pass for example seed=0.",

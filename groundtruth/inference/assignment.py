@@ -129,11 +129,11 @@ def assign_directions(
         found = unit_top_edges(
             many, few, FIRST_CANDIDATES, absolute=absolute, block=block, both=False
         )
-        best = (found.latent_similarity, found.latent_truth)
+        best = (found.latent_similarity, found.latent_truth, found.latent_bound)
     elif flipped:
-        best = (edges.latent_similarity, edges.latent_truth)
+        best = (edges.latent_similarity, edges.latent_truth, edges.latent_bound)
     else:
-        best = (edges.truth_similarity, edges.truth_latent)
+        best = (edges.truth_similarity, edges.truth_latent, edges.truth_bound)
     # A product repeated in a block of another shape may differ in its last bits.
     tolerance = 16 * torch.finfo(few.dtype).eps
     side = Side(

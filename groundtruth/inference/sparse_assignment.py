@@ -49,15 +49,18 @@ class Side:
         return max(abs(self.low), abs(self.high)) or 1.0
 
 
-def candidates(similarity: torch.Tensor, columns: torch.Tensor) -> Candidates:
-    """Candidates from each row's best entries (R, m), best first."""
+def candidates(
+    similarity: torch.Tensor, columns: torch.Tensor, bound: torch.Tensor | None = None
+) -> Candidates:
+    """Candidates from entries (R, m) of each row; its m best, best first, if no bound is given."""
     n_rows, m = similarity.shape
     values = similarity.to("cpu", torch.float64).numpy()
+    bound = similarity[:, -1] if bound is None else bound
     return Candidates(
         np.repeat(np.arange(n_rows), m),
         columns.cpu().numpy().ravel(),
         values.ravel(),
-        values[:, -1],
+        bound.to("cpu", torch.float64).numpy(),
     )
 
 

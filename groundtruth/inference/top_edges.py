@@ -1,13 +1,17 @@
 """The best few partners of every truth and of every latent, without the whole matrix.
 
 A dictionary of F features against k latents has F * k cosines; matching needs only each one's
-best few. `top_edges` passes once over blocks of latents and keeps those.
+best few. `top_edges` passes once over blocks of latents and keeps those. Where the processor
+multiplies bfloat16 faster, large searches are made in it: the cosines of what they find are
+computed again, what they may have missed is bounded, and a row whose best partner this does not
+prove is searched anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -19,6 +23,10 @@ GROUP = 16
 # A block of cosines that stays in the processor's cache; merging the truths' best of many small
 # blocks would cost more than that saves.
 ONE_SIDED_BLOCK = 256
+# Shorter lists seldom reach below the best cosine by more than the rounding of bfloat16.
+LEAST_LISTED = 8
+# A cosine computed again, whose row has to be fetched, costs as much as 50 to 100 in a product.
+LISTED_COST = 128
 
 
 @dataclass(frozen=True)
@@ -26,13 +34,16 @@ class TopEdges:
     """Each latent's best truths and each truth's best latents, best first.
 
     `latent_truth[j, 0]` and `latent_similarity[j, 0]` are the row argmax and max of latent j;
-    `truth_latent[i, 0]` and `truth_similarity[i, 0]` those of truth i.
+    `truth_latent[i, 0]` and `truth_similarity[i, 0]` those of truth i. Nothing that is left out
+    of a list exceeds its bound.
     """
 
     latent_truth: torch.Tensor  # (k, m) int64
     latent_similarity: torch.Tensor  # (k, m)
     truth_latent: torch.Tensor  # (F, m') int64
     truth_similarity: torch.Tensor  # (F, m')
+    latent_bound: torch.Tensor  # (k,)
+    truth_bound: torch.Tensor  # (F,)
 
 
 def top_per_row(matrix: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,6 +93,9 @@ def _best_of(
 def unit_rows(matrix: torch.Tensor) -> torch.Tensor:
     """Rows divided by their length; a zero row stays zero, so that its cosines are 0."""
     length = matrix.norm(dim=1, keepdim=True)
+    # Unit rows that were rounded to this type: dividing would only round them again.
+    if bool(((length - 1).abs() <= 4 * torch.finfo(matrix.dtype).eps).all()):
+        return matrix
     if bool(((length > 1e-12) & (length < 1e12)).all()):
         return matrix / length
     # Dividing by the largest entry first keeps the squares from over- and underflowing.
@@ -119,6 +133,10 @@ def top_edges(
     The cosine of truth i and latent j is <d_i, l_j> / (|d_i| |l_j|), 0 where either is zero, and
     its size when `absolute`. Holds block * F cosines at a time, never F * k.
 
+    The first of each list is the best of all. A large search on a processor that multiplies
+    bfloat16 fast may have missed later ones by its rounding, about 0.005; the similarities are
+    those of the input's precision all the same, and the bounds say what the lists may lack.
+
     Args:
         directions: true directions, (F, d).
         latents: claimed directions, (k, d).
@@ -129,7 +147,7 @@ def top_edges(
             the edges of each truth are (F, 0).
 
     Returns:
-        `TopEdges` with (k, min(m, F)) and (F, min(m, k)) entries.
+        `TopEdges` with (k, min(m, F)) and (F, min(m, k)) entries; bounds of empty lists are inf.
 
     Raises:
         InputError: not two-dimensional, widths differ, entries not finite, m or block below 1.
@@ -159,6 +177,42 @@ def unit_top_edges(
     both: bool = True,
 ) -> TopEdges:
     """`top_edges` of unit rows."""
+    how = {"absolute": absolute, "block": block, "both": both}
+    if not _bfloat16_pays(truths, claims, m, both):
+        return _as_edges(*_search(truths, claims, m, **how))
+    short_truths, short_claims = truths.bfloat16(), claims.bfloat16()
+    latent, truth = _search(short_truths, short_claims, m, **how)
+    lost_truth, lost_claim = _lost(truths, short_truths), _lost(claims, short_claims)
+    latent = _settle(claims, truths, latent, lost_claim + lost_truth.max(), absolute)
+    if both:
+        truth = _settle(truths, claims, truth, lost_truth + lost_claim.max(), absolute)
+    return _as_edges(latent, truth)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Each row's best partners (R, m), best first, and a bound (R,) on those left out."""
+
+    similarity: torch.Tensor
+    partner: torch.Tensor
+    bound: torch.Tensor
+
+
+def _as_edges(latent: _Lists, truth: _Lists) -> TopEdges:
+    return TopEdges(
+        latent.partner,
+        latent.similarity,
+        truth.partner,
+        truth.similarity,
+        latent.bound,
+        truth.bound,
+    )
+
+
+def _search(
+    truths: torch.Tensor, claims: torch.Tensor, m: int, *, absolute: bool, block: int, both: bool
+) -> tuple[_Lists, _Lists]:
+    """The latents' and the truths' lists, by products in the type of the rows."""
     if not both:
         block = min(block, ONE_SIDED_BLOCK)
     per_latent = [_no_edges(truths, 0, min(m, len(truths)))]
@@ -174,7 +228,60 @@ def unit_top_edges(
             values, found = top_per_row(cosines.T, m)
             per_truth = _best(per_truth, (values, found + start), m)
     similarity, partner = (torch.cat(part) for part in zip(*per_latent))
-    return TopEdges(partner, similarity, per_truth[1], per_truth[0])
+    return _listed(similarity, partner), _listed(*per_truth)
+
+
+def _listed(similarity: torch.Tensor, partner: torch.Tensor) -> _Lists:
+    if similarity.shape[1] == 0:
+        return _Lists(similarity, partner, similarity.new_full((len(similarity),), np.inf))
+    return _Lists(similarity, partner, similarity[:, -1])
+
+
+def _bfloat16_pays(truths: torch.Tensor, claims: torch.Tensor, m: int, both: bool) -> bool:
+    """Whether what a search in bfloat16 saves outweighs computing its lists again."""
+    if m < LEAST_LISTED or truths.device.type != "cpu" or not fast_bfloat16():
+        return False
+    return min(len(truths), len(claims) if both else len(truths)) >= LISTED_COST * m
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 at twice the rate of float32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot say
+    return torch.backends.mkldnn.is_available() and bool(capabilities.get("avx512_bf16"))
+
+
+def _lost(rows: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
+    """Length (R,) of what rounding took from each row; by blocks that stay in cache."""
+    pairs = zip(rows.split(512), short.split(512))
+    return torch.cat([(exact - rounded).norm(dim=1) for exact, rounded in pairs])
+
+
+def _settle(
+    rows: torch.Tensor, others: torch.Tensor, rough: _Lists, lost: torch.Tensor, absolute: bool
+) -> _Lists:
+    """Lists made in bfloat16 with their cosines computed again; every first one is the best.
+
+    |<a, b> - <a', b'>| <= |a - a'| |b| + |a'| |b - b'|, where a' is a rounded: `lost` in all, to
+    which the float32 sum of d products and its rounding to bfloat16 add theirs. A row whose best
+    listed cosine does not reach what this leaves possible elsewhere is searched again.
+    """
+    table, index = others.numpy(), rough.partner.numpy()
+    # Row by row: the partners of one row fit the cache.
+    cosines = np.stack([table[some] @ row for some, row in zip(index, rows.numpy())])
+    exact = torch.from_numpy(np.abs(cosines) if absolute else cosines)
+    similarity, order = exact.sort(dim=1, descending=True)
+    partner = rough.partner.gather(1, order)
+    last = rough.bound.to(rows.dtype)
+    summed = rows.shape[1] * torch.finfo(torch.float32).eps
+    # 1 % for the lengths, which are 1 to rounding.
+    bound = last + last.abs() / 2**8 + 1.01 * (lost + summed)
+    doubtful = (similarity[:, 0] < bound).nonzero()[:, 0]
+    if len(doubtful):
+        how = {"absolute": absolute, "block": ONE_SIDED_BLOCK, "both": False}
+        again, _ = _search(others, rows[doubtful], index.shape[1], **how)
+        similarity[doubtful], partner[doubtful] = again.similarity, again.partner
+        bound[doubtful] = again.bound
+    return _Lists(similarity, partner, bound)
 
 
 def _no_edges(like: torch.Tensor, n_rows: int, m: int) -> tuple[torch.Tensor, torch.Tensor]:

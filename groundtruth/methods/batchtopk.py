@@ -2,62 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from groundtruth.errors import reject
 from groundtruth.explanation import Dictionary
-from groundtruth.methods.dead import DeadLatents
-from groundtruth.methods.sae import SAE, check_l0, check_width, fit, given_rows
-from groundtruth.methods.support import support_of
-from groundtruth.methods.topk import selected_loss
-from groundtruth.methods.trainer import Progress, Training
+from groundtruth.methods.dead import Dead, DeadLatents, dead_latents
+from groundtruth.methods.fit import Options, fit, training_of
+from groundtruth.methods.sae import SAE, check_l0, check_width, given_rows
+from groundtruth.methods.selecting import Selecting
+from groundtruth.methods.support import Support, largest
 from groundtruth.testbed import ActivationSubject
 
 MEMORY = 0.98  # per step; the threshold averages the last 50 or so batches
+# The smallest kept entry of a batch is nearly always above this share of the last one.
+NEAR = 0.9
 
 
-class BatchTopK:
+class BatchTopK(Selecting):
     """In training, the n l0 largest positive pre-activations of the batch; then those above
     `threshold`, the running mean of the smallest one kept."""
 
-    def __init__(self, l0: float, dead: DeadLatents) -> None:
-        self.l0, self.dead = l0, dead
-        self.threshold = 0.0
-        self._sum, self._weight = 0.0, 0.0
+    def __init__(self, l0: float, dead: DeadLatents | None) -> None:
+        super().__init__(dead)
+        self.l0 = l0
+        self._sum, self._weight, self._least = 0.0, 0.0, 0.0
+
+    @property
+    def threshold(self) -> float:
+        """Above it a latent is active, in the units that the model sees."""
+        return self._sum / self._weight if self._weight else 0.0
 
     def loss(self, sae: SAE, x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            pre = sae.pre(x)
-            kept = self._keep(pre.view(-1), max(1, round(self.l0 * len(x))))
-            support = support_of(kept, *pre.shape)
-        return selected_loss(sae, x, pre, support, self.dead)
+        centred = sae.centred(x)
+        pre = sae.pre_for_step(centred)
+        support = self.select(pre)
+        return self.error(sae, x, centred, support, self.values(sae, centred, pre, support))
 
-    def _keep(self, pre: torch.Tensor, count: int) -> torch.Tensor:
-        """Ascending indices of the `count` largest positive entries."""
-        # The answer is nearly always above half the last threshold, and few entries are.
-        index = (pre > self.threshold / 2).nonzero().view(-1)
-        if len(index) < count:
-            index = (pre > 0).nonzero().view(-1)
-        values = pre[index]
-        if len(index) > count:
-            least = values.kthvalue(len(index) - count + 1).values
-            index, values = index[values >= least], values[values >= least]
-        if len(values):
-            self._note(values.min().item())
-        return index
+    def select(self, pre: torch.Tensor) -> Support:
+        """The n l0 largest positive entries, and a note of the smallest."""
+        count = max(1, round(self.l0 * len(pre)))
+        support, least = largest(pre, count, NEAR * self._least)
+        if len(support.flat):
+            self._least = least
+            self._sum = MEMORY * self._sum + (1 - MEMORY) * least
+            self._weight = MEMORY * self._weight + (1 - MEMORY)
+        return support
 
-    def _note(self, least: float) -> None:
-        self._sum = MEMORY * self._sum + (1 - MEMORY) * least
-        self._weight = MEMORY * self._weight + (1 - MEMORY)
-        self.threshold = self._sum / self._weight
-
-    def codes(self, pre: torch.Tensor) -> torch.Tensor:
+    def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
         return pre * (pre > self.threshold)
 
     def rescale(self, factor: float) -> None:
-        self.threshold *= factor
+        self._sum *= factor
+        self._least *= factor
+
+    def get_extra_state(self) -> list[float]:
+        return [self._sum, self._weight, self._least]
+
+    def set_extra_state(self, state: list[float]) -> None:
+        self._sum, self._weight, self._least = state
 
 
 def batchtopk(
@@ -67,11 +71,8 @@ def batchtopk(
     width: int | None = None,
     l0: float | None = None,
     decoder: Any = None,
-    n_samples: int = 500_000,
-    batch_size: int = 512,
-    lr: float = 2e-2,
-    device: str | None = None,
-    progress: Progress | None = None,
+    dead: Dead = "auxiliary",
+    **options: Unpack[Options],
 ) -> Dictionary:
     """A BatchTopK sparse autoencoder.
 
@@ -84,7 +85,8 @@ def batchtopk(
         l0: mean active latents per sample; None is max(1, round(d / 10)).
         decoder: (k, d) directions that stay as they are (as unit rows); only the encoder and the
             biases are trained.
-        n_samples, batch_size, lr, device, progress: see `Training` and `train`.
+        dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
+        options: see `Options`.
 
     Raises:
         InputError: a parameter out of range, or `decoder` of another shape.
@@ -93,27 +95,23 @@ def batchtopk(
     Source: Bussmann et al., "BatchTopK Sparse Autoencoders", 2024,
     https://arxiv.org/abs/2412.06410
     """
-    if decoder is not None:
-        rows = len(given_rows(decoder, subject.d))
-        if width is not None and width != rows:
-            raise reject("width", width, f"None or {rows}, the rows of decoder")
-        width = rows
+    rows = None if decoder is None else given_rows(decoder, subject.d)
+    if rows is not None:
+        if width is not None and width != len(rows):
+            raise reject("width", width, f"None or {len(rows)}, the rows of decoder")
+        width = len(rows)
     width = check_width(width, subject.d)
-    sparsity = BatchTopK(check_l0(l0, subject.d, width), DeadLatents(width))
-    training = Training(
-        n_samples=n_samples,
-        batch_size=batch_size,
-        lr=lr,
-        frozen=() if decoder is None else ("W_dec",),
-        device=device,
-    )
+    active = check_l0(l0, subject.d, width)
+    frozen = () if rows is None else ("W_dec",)
     return fit(
         subject,
-        sparsity,
-        training,
+        BatchTopK(active, dead_latents(dead, width, seed)),
+        training_of(options, frozen=frozen),
+        options,
         seed=seed,
         width=width,
         name="batchtopk",
-        decoder=decoder,
-        progress=progress,
+        rows=rows,
+        l0=active,
+        dead=dead,
     )

@@ -6,15 +6,23 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
+from groundtruth import guard
 from groundtruth.adapters.sklearn import from_sklearn, random_state
 from groundtruth.errors import InputError, reject
 from groundtruth.explanation import Dictionary
+from groundtruth.inference import nonnegative_omp
+from groundtruth.inference.arrays import check_finite
+from groundtruth.methods.alternation import unit_rows
 from groundtruth.methods.sae import check_l0, check_width
 from groundtruth.testbed import ActivationSubject
 
 RETRY = 5  # times the iterations, when the first fit did not converge
-PENALTY = 0.4  # L1 coefficient of dictionary learning, in root mean square lengths of x
+PENALTY = 0.1  # L1 coefficient of dictionary learning, in root mean square lengths of x
+# Samples per step of dictionary learning. A sample costs the same in any batch, so small ones give
+# more steps: at 10,000 samples and 3 passes, 64 recovered 0.80 of sparse/small and 256 0.56.
+BATCH = 64
 
 
 def pca(
@@ -91,8 +99,7 @@ def kmeans(
     from sklearn.cluster import MiniBatchKMeans
 
     width = check_width(width, subject.d)
-    if width > n_samples:
-        raise reject("width", width, f"at most n_samples = {n_samples}")
+    _at_most_samples(width, n_samples)
     options: dict[str, Any] = {"n_init": 1, "batch_size": 4096}
     estimator = MiniBatchKMeans(width, random_state=random_state(seed), **options)
     return _fit(estimator, _sample(subject, n_samples, seed))
@@ -134,38 +141,80 @@ def dictionary_learning(
     width: int | None = None,
     l0: int | None = None,
     n_samples: int = 10_000,
+    n_passes: int = 10,
 ) -> Dictionary:
-    """Online dictionary learning; codes of either sign by orthogonal matching pursuit.
+    """Online dictionary learning with non-negative codes; at inference by matching pursuit.
+
+    Atoms are learned from L1 codes. These have an L0 of their own and are too small, so the codes
+    of the result are `nonnegative_omp` of `l0` atoms.
+
+    Time grows with n_samples * n_passes: the default takes about 10 s of CPU at a width of 128.
 
     Args:
         width: atoms; None is 4 d.
         l0: atoms per sample in the codes, whole; None is max(1, round(d / 10)).
         n_samples: activations to fit on.
+        n_passes: over them.
 
     Raises:
-        InputError: width or l0 out of range.
+        InputError: width, l0 or n_passes out of range, more atoms than samples, or activations
+            that are not finite.
+
+    Example:
+        >>> import groundtruth as gt
+        >>> subject = gt.build("sparse/orthonormal", seed=0).subject
+        >>> dictionary_learning(subject, seed=0, width=64, l0=3, n_samples=500, n_passes=1)
+        Dictionary('MiniBatchDictionaryLearning', k=64, d=64, signed=False)
 
     Source: Mairal et al., "Online dictionary learning for sparse coding", 2009,
     https://doi.org/10.1145/1553374.1553463
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
+    from sklearn.exceptions import ConvergenceWarning
 
     width = check_width(width, subject.d)
     active = check_l0(l0, subject.d, width)
     if active != int(active):
         raise reject("l0", l0, "a whole number")
-    x = _sample(subject, n_samples, seed)
+    if isinstance(n_passes, bool) or not isinstance(n_passes, int) or n_passes < 1:
+        raise reject("n_passes", n_passes, "a whole number >= 1")
+    _at_most_samples(width, n_samples)
+    # In float32 rounding keeps many codes from converging, which takes four times as long.
+    x = _sample(subject, n_samples, seed).astype(np.float64)
     options: dict[str, Any] = {
         # In activation units, so it must follow their size.
         "alpha": PENALTY * float(np.sqrt(np.square(x).sum(axis=1).mean())),
-        "max_iter": 1,
-        "transform_n_nonzero_coefs": int(active),
+        "fit_algorithm": "cd",  # the one that can keep codes from being negative
+        "positive_code": True,
+        "batch_size": BATCH,
+        "max_iter": n_passes,
+        # Its test for convergence stops within the first pass, long before the atoms settle.
+        "tol": 0.0,
+        "max_no_improvement": None,
     }
-    return _fit(MiniBatchDictionaryLearning(width, random_state=random_state(seed), **options), x)
+    estimator = MiniBatchDictionaryLearning(width, random_state=random_state(seed), **options)
+    # Its coordinate descent draws from numpy's global state, though it uses nothing of it.
+    with guard.restored(), warnings.catch_warnings():
+        # Near-equal atoms keep a code from its last digit, which one step of many does not need.
+        warnings.filterwarnings("ignore", "Objective did not converge", ConvergenceWarning)
+        estimator.fit(x)
+    rows = unit_rows(estimator.components_)
+
+    def encode(x: Any) -> sp.csr_array:
+        return nonnegative_omp(x, rows, int(active))
+
+    return Dictionary(rows, encode, unit_norm=True, name=type(estimator).__name__)
 
 
 def _sample(subject: ActivationSubject, n: int, seed: int) -> np.ndarray:
-    return subject.sample(n, seed=seed).numpy()
+    x = subject.sample(n, seed=seed)
+    check_finite("activations", x)
+    return x.numpy()
+
+
+def _at_most_samples(width: int, n_samples: int) -> None:
+    if width > n_samples:
+        raise reject("width", width, f"at most n_samples = {n_samples}")
 
 
 def _at_most_d(width: int | None, d: int) -> int:

@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
-import math
+from typing import Unpack
 
 import torch
 
-from groundtruth.errors import reject
 from groundtruth.explanation import Dictionary
-from groundtruth.methods.sae import SAE, check_l0, check_width, fit
-from groundtruth.methods.trainer import Progress, Training
+from groundtruth.methods.dead import Dead, DeadLatents, dead_latents
+from groundtruth.methods.fit import Options, fit, training_of
+from groundtruth.methods.penalty import Penalty, penalty_of
+from groundtruth.methods.sae import SAE, check_width
+from groundtruth.methods.selecting import Selecting
+from groundtruth.methods.support import above, relu_codes
 from groundtruth.testbed import ActivationSubject
 
-GAIN = 0.02  # change of the log coefficient per step when L0 is off by a factor e
-DESCENT = 0.6  # share of the steps over which the wanted L0 falls from width / 2 to its goal
+# Dense products are faster than sparse ones where a larger share of the codes is active.
+DENSE_ABOVE = 0.12
 
 
-class FixedPenalty:
-    """The same coefficient throughout."""
-
-    def __init__(self, l1: float) -> None:
-        self.l1 = l1
-
-    def see(self, l0: float) -> None:
-        """A fixed coefficient does not react."""
-
-
-class Controller:
-    """Moves the coefficient so that L0 follows a falling goal, and then stays at `l0`.
-
-    log l1 += GAIN clip(log(L0 / goal), -1, 1), with log goal falling linearly from that of
-    width / 2. Asking for the final L0 at once would silence latents before they have learned.
-    """
-
-    def __init__(self, l0: float, width: int, n_steps: int) -> None:
-        self.l1 = 0.05
-        self.l0, self.start, self.n_steps = l0, max(width / 2, l0), max(1.0, DESCENT * n_steps)
-        self.step = 0
-
-    def see(self, l0: float) -> None:
-        share = min(1.0, self.step / self.n_steps)
-        goal = self.start * (self.l0 / self.start) ** share
-        error = math.log(max(l0, 1e-3) / goal)
-        self.l1 *= math.exp(GAIN * min(1.0, max(-1.0, error)))
-        self.step += 1
-
-
-class Relu:
+class Relu(Selecting):
     """relu(pre), trained with coefficient * sum of codes (decoder rows have length 1)."""
 
-    def __init__(self, penalty: FixedPenalty | Controller) -> None:
+    def __init__(self, penalty: Penalty, dead: DeadLatents | None) -> None:
+        super().__init__(dead)
         self.penalty = penalty
+        self._share = 1.0  # of active codes in the last batch
 
     def loss(self, sae: SAE, x: torch.Tensor) -> torch.Tensor:
-        codes = sae.pre(x).relu()
-        wrong = (x - sae.decode(codes)).square().sum() / len(x)
-        self.penalty.see((codes.detach() > 0).sum().item() / len(x))
-        return wrong + self.penalty.l1 * codes.sum() / len(x)
+        centred = sae.centred(x)
+        pre = sae.pre_for_step(centred)
+        if self._share > DENSE_ABOVE:
+            codes = relu_codes(pre, centred, sae.W_enc, sae.b_enc)
+            wrong = (x - sae.decode(codes)).square().sum() / len(x)
+            # While L0 is this far from its goal, an eighth of the rows tells it well enough.
+            some = codes.detach()[: -(-len(x) // 8)]
+            l0, total = int((some > 0).sum()) / len(some), self.cost(codes)
+        else:
+            support = above(pre, 0.0)
+            codes = self.values(sae, centred, pre, support)
+            wrong = self.error(sae, x, centred, support, codes)
+            l0, total = len(support.flat) / len(x), self.cost(codes)
+        self._share = l0 / len(sae.W_enc)
+        self.penalty.see(l0)
+        return wrong + self.penalty.l1 * total / len(x)
 
-    def codes(self, pre: torch.Tensor) -> torch.Tensor:
+    def cost(self, codes: torch.Tensor) -> torch.Tensor:
+        """What is penalised, summed over all codes given; 0 for a code of 0."""
+        return codes.sum()
+
+    def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
         return pre.relu()
 
-    def rescale(self, factor: float) -> None:
-        """relu has no threshold."""
+    def get_extra_state(self) -> list[float]:
+        return [self._share, *self.penalty.state()]
+
+    def set_extra_state(self, state: list[float]) -> None:
+        self._share = state[0]
+        self.penalty.restore(state[1:])
 
 
 def relu(
@@ -72,11 +67,8 @@ def relu(
     width: int | None = None,
     l0: float | None = None,
     l1: float | None = None,
-    n_samples: int = 500_000,
-    batch_size: int = 256,
-    lr: float = 2e-2,
-    device: str | None = None,
-    progress: Progress | None = None,
+    dead: Dead = "none",
+    **options: Unpack[Options],
 ) -> Dictionary:
     """A ReLU sparse autoencoder with an L1 penalty.
 
@@ -89,7 +81,8 @@ def relu(
         l0: mean active latents to aim for; a controller moves the coefficient during training.
             None is max(1, round(d / 10)).
         l1: a fixed coefficient instead; then l0 must be None.
-        n_samples, batch_size, lr, device, progress: see `Training` and `train`.
+        dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
+        options: see `Options`; here `batch_size` is 256 unless given.
 
     Raises:
         InputError: a parameter out of range, or both l0 and l1.
@@ -99,16 +92,17 @@ def relu(
     https://transformer-circuits.pub/2023/monosemantic-features
     """
     width = check_width(width, subject.d)
-    if l1 is not None and l0 is not None:
-        raise reject("l1", l1, "None when l0 is given", "Pass l0 or l1, not both.")
-    if l1 is not None and not (math.isfinite(l1) and l1 >= 0):
-        raise reject("l1", l1, "a finite number >= 0")
-    training = Training(n_samples=n_samples, batch_size=batch_size, lr=lr, device=device)
-    penalty = (
-        Controller(check_l0(l0, subject.d, width), width, training.n_steps)
-        if l1 is None
-        else FixedPenalty(l1)
-    )
+    training = training_of(options, batch_size=256)
+    penalty = penalty_of(l0, l1, subject.d, width, training.n_steps)
     return fit(
-        subject, Relu(penalty), training, seed=seed, width=width, name="relu", progress=progress
+        subject,
+        Relu(penalty, dead_latents(dead, width, seed)),
+        training,
+        options,
+        seed=seed,
+        width=width,
+        name="relu",
+        l0=l0,
+        l1=l1,
+        dead=dead,
     )

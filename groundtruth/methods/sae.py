@@ -1,11 +1,11 @@
 """The sparse autoencoder: weights, and a `Sparsity` that says which latents are active.
 
-One variant is one `Sparsity`, in a file of its own: `relu.py`, `topk.py`, `batchtopk.py`.
+One variant is one `Sparsity`, in a file of its own: `relu.py`, `topk.py`, `batchtopk.py`, ...
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,24 +14,27 @@ from torch.nn.functional import linear
 from groundtruth import arrays, seeds
 from groundtruth.errors import InputError, reject
 from groundtruth.explanation import Dictionary
-from groundtruth.methods.trainer import Progress, Training, train
-from groundtruth.testbed import ActivationSubject
 
 
-class Sparsity(Protocol):
-    """What makes one variant differ from another."""
+class Sparsity(torch.nn.Module):
+    """What makes one variant differ from another. What it learns or counts is in its state."""
+
+    def begin(self, sae: SAE, x: torch.Tensor) -> None:
+        """Set starting values from the first activations (n, d)."""
 
     def loss(self, sae: SAE, x: torch.Tensor) -> torch.Tensor:
         """The training loss on a batch (n, d)."""
-        ...
+        raise NotImplementedError
 
-    def codes(self, pre: torch.Tensor) -> torch.Tensor:
+    def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
         """Codes (n, k) for pre-activations (n, k); row i depends on row i alone."""
-        ...
+        raise NotImplementedError
 
     def rescale(self, factor: float) -> None:
         """Multiply every threshold that is in activation units."""
-        ...
+
+    def after_step(self, sae: SAE, optimizer: torch.optim.Adam) -> None:
+        """What has to happen between steps, such as resampling dead latents."""
 
 
 class SAE(torch.nn.Module):
@@ -40,16 +43,28 @@ class SAE(torch.nn.Module):
     Args:
         W_dec: (k, d) starting decoder, rows of length 1; the encoder starts as its copy.
         sparsity: the variant.
+        tied: one matrix serves as both.
+        hold: least cosine between each decoder row and its start; None: rows turn freely.
     """
 
-    def __init__(self, W_dec: torch.Tensor, sparsity: Sparsity) -> None:
+    def __init__(
+        self,
+        W_dec: torch.Tensor,
+        sparsity: Sparsity,
+        *,
+        tied: bool = False,
+        hold: float | None = None,
+    ) -> None:
         super().__init__()
         k, d = W_dec.shape
-        self.sparsity = sparsity
-        self.W_enc = torch.nn.Parameter(W_dec.clone())
-        self.b_enc = torch.nn.Parameter(W_dec.new_zeros(k))
+        self.sparsity, self.hold = sparsity, hold
         self.W_dec = torch.nn.Parameter(W_dec.clone())
+        self.W_enc = self.W_dec if tied else torch.nn.Parameter(W_dec.clone())
+        self.b_enc = torch.nn.Parameter(W_dec.new_zeros(k))
         self.b_dec = torch.nn.Parameter(W_dec.new_zeros(d))
+        self.W_start: torch.Tensor | None
+        self.register_buffer("W_start", None if hold is None else W_dec.clone())
+        self._held: dict[str, torch.Tensor] = {}
 
     def centred(self, x: torch.Tensor) -> torch.Tensor:
         """x - b_dec. The encoder takes b_dec as given: its gradient comes from the decoder alone,
@@ -60,10 +75,20 @@ class SAE(torch.nn.Module):
         """Pre-activations (n, k)."""
         return linear(self.centred(x), self.W_enc, self.b_enc)
 
+    @torch.no_grad()
+    def pre_for_step(self, centred: torch.Tensor) -> torch.Tensor:
+        """Pre-activations (n, k) of (n, d) centred activations, without gradient; valid until the
+        next call. Writing into memory already held saves a quarter of the product's time."""
+        shape = (len(centred), len(self.W_enc))
+        held = self._held.get("pre")
+        if held is None or held.shape != shape or held.device != centred.device:
+            held = self._held["pre"] = centred.new_empty(shape)
+        return torch.addmm(self.b_enc, centred, self.W_enc.T, out=held)
+
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Codes (n, k) in inference mode."""
         with torch.no_grad():
-            return self.sparsity.codes(self.pre(x))
+            return self.sparsity.codes(self, self.pre(x))
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """x_hat (n, d)."""
@@ -71,14 +96,18 @@ class SAE(torch.nn.Module):
 
     def start(self, x: torch.Tensor) -> None:
         self.b_dec.data.copy_(x.mean(0))
+        self.sparsity.begin(self, x)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.sparsity.loss(self, x)
 
-    def after_step(self) -> None:
+    @torch.no_grad()
+    def after_step(self, optimizer: torch.optim.Adam) -> None:
+        self.sparsity.after_step(self, optimizer)
         if self.W_dec.requires_grad:
-            rows = self.W_dec.data
-            rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=1e-12))
+            _shorten(self.W_dec.data)
+            if self.W_start is not None and self.hold is not None:
+                _turn_back(self.W_dec.data, self.W_start, self.hold)
 
     def rescale(self, factor: float) -> None:
         # Every activation here is homogeneous: scaling x and all biases scales the codes.
@@ -92,28 +121,31 @@ class SAE(torch.nn.Module):
             self.W_dec.detach(), self.encode, bias=self.b_dec.detach(), unit_norm=True, name=name
         )
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> SAE:
+        import copy
 
-def fit(
-    subject: ActivationSubject,
-    sparsity: Sparsity,
-    training: Training,
-    *,
-    seed: int,
-    width: int,
-    name: str,
-    decoder: Any = None,
-    progress: Progress | None = None,
-) -> Dictionary:
-    """Train an SAE of `width` latents from random unit rows, or on a frozen `decoder`."""
-    generator = torch.Generator().manual_seed(init_seed(name, seed))
-    if decoder is None:
-        rows = unit_rows(torch.randn(width, subject.d, generator=generator))
-    else:
-        rows = given_rows(decoder, subject.d)
-    sae = SAE(rows.to(training.device), sparsity)
-    train(sae, subject, training, seed=seed, progress=progress)
-    sae.requires_grad_(False)
-    return sae.dictionary(name)
+        self._held.clear()
+        made = SAE.__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return made
+
+
+def _shorten(rows: torch.Tensor) -> None:
+    """Rows to length 1, in place."""
+    rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=1e-12))
+
+
+def _turn_back(rows: torch.Tensor, start: torch.Tensor, least: float) -> None:
+    """Unit rows whose cosine to `start` is below `least` go to the nearest unit row where it is
+    `least`, in place: the plane that both span is kept."""
+    cosine = (rows * start).sum(1, keepdim=True)
+    far = cosine.view(-1) < least
+    if not far.any():
+        return
+    aside = rows[far] - cosine[far] * start[far]
+    aside /= torch.linalg.vector_norm(aside, dim=1, keepdim=True).clamp_(min=1e-12)
+    rows[far] = least * start[far] + (1 - least * least) ** 0.5 * aside
 
 
 def init_seed(name: str, seed: int) -> int:
@@ -154,3 +186,11 @@ def check_l0(l0: float | None, d: int, width: int) -> float:
     if isinstance(l0, bool) or not isinstance(l0, (int, float, np.number)) or not 0 < l0 <= width:
         raise reject("l0", l0, f"a number above 0 and at most the width {width}")
     return float(l0)
+
+
+def whole_l0(l0: float | None, d: int, width: int) -> int:
+    """As `check_l0`, for variants that keep a whole number of latents."""
+    active = check_l0(l0, d, width)
+    if active != int(active):
+        raise reject("l0", l0, "a whole number", "For a mean that is not whole use batchtopk.")
+    return int(active)

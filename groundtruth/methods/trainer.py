@@ -6,25 +6,40 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from groundtruth.errors import InputError, MethodError, reject
+from groundtruth.errors import Diverged, InputError, reject
+from groundtruth.methods.checkpoint import read_checkpoint, write_checkpoint
 from groundtruth.testbed import ActivationSubject
 
 Progress = Callable[[int, int, float], None]
+"""progress(step, n_steps, loss)."""
+
 SCALE_SAMPLES = 4096  # the mean norm is then known to about 1%
 PROGRESS_CALLS = 100
+CHECKPOINT_SECONDS = 30.0
+# The loss starts near the variance of the activations, so nothing that learns comes near this.
+RUNAWAY = 1e3
 
 
 class Trainable(Protocol):
-    """What the loop needs of a model. Any `torch.nn.Module` with these five methods will do."""
+    """What the loop needs of a model. Any `torch.nn.Module` with these methods will do."""
 
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes in training, for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any: ...
 
     def start(self, x: torch.Tensor) -> None:
         """Set starting values from the first activations (n, d), already scaled."""
@@ -34,7 +49,7 @@ class Trainable(Protocol):
         """The scalar to minimise on a batch (n, d) of scaled activations."""
         ...
 
-    def after_step(self) -> None:
+    def after_step(self, optimizer: torch.optim.Adam) -> None:
         """Put constraints back, such as decoder rows of length 1."""
         ...
 
@@ -54,6 +69,7 @@ class Training:
         warmup: share of the steps over which the rate rises linearly from 0.
         decay: share of the steps, at the end, over which it falls linearly to 0.
         betas: of Adam.
+        clip: largest norm of the whole gradient; longer ones are shortened to it. None: any.
         frozen: names of parameters that keep their value, such as ("W_dec",).
         device: where to train; None is the CPU.
 
@@ -71,6 +87,7 @@ class Training:
     warmup: float = 0.05
     decay: float = 0.3
     betas: tuple[float, float] = (0.9, 0.999)
+    clip: float | None = None
     frozen: tuple[str, ...] = ()
     device: str | None = None
 
@@ -79,11 +96,18 @@ class Training:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise reject(name, value, "a whole number >= 1")
-        if not (math.isfinite(self.lr) and self.lr > 0):
+        if not _positive(self.lr):
             raise reject("lr", self.lr, "a finite number > 0", "Pass for example lr=0.003.")
+        if self.clip is not None and not _positive(self.clip):
+            raise reject("clip", self.clip, "a finite number > 0, or None for no limit")
         for name in ("warmup", "decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise reject(name, getattr(self, name), "a share of the steps between 0 and 1")
+            value = getattr(self, name)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not 0 <= value <= 1
+            ):
+                raise reject(name, value, "a share of the steps between 0 and 1")
         if self.warmup + self.decay > 1:
             raise reject("warmup + decay", self.warmup + self.decay, "at most 1")
 
@@ -113,6 +137,10 @@ def train(
     *,
     seed: int,
     progress: Progress | None = None,
+    watch: Callable[[int, Any], None] | None = None,
+    watch_at: Sequence[int] = (),
+    checkpoint: str | Path | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> float:
     """Train `model` in place on fresh activations, and leave it in activation units.
 
@@ -124,40 +152,70 @@ def train(
         subject: gives `batches` and `sample`.
         seed: of the stream of activations; starting weights belong to the model.
         progress: called about 100 times with (step, n_steps, loss).
+        watch: watch(n_samples, copy of the model in activation units), at the first step that has
+            seen each number in `watch_at`.
+        checkpoint: a file from which training goes on, to the same bytes as undisturbed; written
+            every half minute and on an interruption, and removed at the end.
+        identity: plain values that a checkpoint must agree on, such as the width.
 
     Returns:
         The last loss, in units of the scaled activations.
 
     Raises:
-        InputError: constant activations, or `frozen` names no parameter.
-        MethodError: the loss became NaN or infinite; it names the step.
+        InputError: constant activations, NaN in a batch, `frozen` names no parameter, or the
+            checkpoint is of another run.
+        Diverged: the loss became NaN, infinite or 1,000 times the first; it names the step.
     """
     optimizer = _optimizer(model, training)
     rows = min(training.n_samples, SCALE_SAMPLES)
     first = subject.sample(rows, seed=seed, device=training.device)
     scale = _scale(first)
     model.start(first / scale)
+    run = {**asdict(training), "seed": seed, "scale": scale, **(identity or {})}
+    done, highest = _resume(checkpoint, model, optimizer, run)
     every = max(1, training.n_steps // PROGRESS_CALLS)
-    value = math.nan
-    batches = subject.batches(
-        training.batch_size, n=training.n_samples, seed=seed, device=training.device
-    )
-    for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = training.rate(step)
-        optimizer.zero_grad()
-        loss = model.loss(batch.mul_(1.0 / scale))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise MethodError(
-                f"The loss became {value} at step {step} of {training.n_steps}. "
-                f"Lower the learning rate: lr={training.lr / 3:.2g}."
-            )
-        loss.backward()
-        optimizer.step()
-        model.after_step()
-        if progress is not None and (step % every == 0 or step == training.n_steps - 1):
-            progress(step, training.n_steps, value)
+    marks = sorted(mark for mark in watch_at if mark > done * training.batch_size)
+    saved = time.monotonic()
+    value, step = math.nan, done
+    past = done * training.batch_size
+    left = training.n_samples - past
+    batches = iter(())  # nothing, if what was interrupted came after the last step
+    if left > 0:
+        batches = subject.batches(
+            training.batch_size, n=left, seed=seed, device=training.device, start=past
+        )
+    try:
+        for step, batch in enumerate(batches, done):
+            optimizer.param_groups[0]["lr"] = training.rate(step)
+            loss = model.loss(batch.mul_(1.0 / scale))
+            value = loss.item()
+            highest = max(value, 1.0) * RUNAWAY if math.isnan(highest) else highest
+            if not value <= highest:
+                raise _diverged(value, step, batch, training)
+            optimizer.zero_grad()
+            loss.backward()
+            if training.clip is not None:
+                torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], training.clip)
+            optimizer.step()
+            model.after_step(optimizer)
+            done = step + 1
+            seen = min(done * training.batch_size, training.n_samples)
+            if progress is not None and (step % every == 0 or done == training.n_steps):
+                progress(step, training.n_steps, value)
+            while watch is not None and marks and seen >= marks[0]:
+                marks.pop(0)
+                watch(seen, _in_units(model, scale))
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                write_checkpoint(checkpoint, model, optimizer, run, done, highest)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        # Between a step's parts the weights are of no step; only whole steps are worth keeping.
+        if checkpoint is not None and done == step + 1:
+            write_checkpoint(checkpoint, model, optimizer, run, done, highest)
+        raise
     model.rescale(scale)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
     return value
 
 
@@ -172,12 +230,61 @@ def _optimizer(model: Trainable, training: Training) -> torch.optim.Adam:
     return torch.optim.Adam(free, lr=training.lr, betas=training.betas, fused=True)
 
 
+def _resume(
+    checkpoint: str | Path | None,
+    model: Trainable,
+    optimizer: torch.optim.Adam,
+    run: dict[str, Any],
+) -> tuple[int, float]:
+    """Steps done, and the loss above which training has diverged (NaN before the first step)."""
+    if checkpoint is None or not Path(checkpoint).exists():
+        return 0, math.nan
+    return read_checkpoint(checkpoint, model, optimizer, run)
+
+
+def _in_units(model: Trainable, scale: float) -> Any:
+    seen = copy.deepcopy(model)
+    seen.rescale(scale)
+    return seen
+
+
+def _diverged(value: float, step: int, batch: torch.Tensor, training: Training) -> Exception:
+    wrong = ~batch.isfinite().all(1)
+    if wrong.any():
+        row = step * training.batch_size + int(wrong.nonzero()[0])
+        return InputError(
+            f"subject: expected finite activations, got NaN or infinity in {int(wrong.sum())} rows "
+            f"of the batch at step {step}, first in row {row} of the stream. Look at "
+            f"subject.sample({row + 1})[{row}]."
+        )
+    return Diverged(
+        f"Training diverged: the loss became {value:.4g} at step {step} of {training.n_steps}. "
+        f"Lower the learning rate: lr={training.lr / 3:.2g}.",
+        step,
+    )
+
+
 def _scale(x: torch.Tensor) -> float:
     wide = x.double()
     scale = (wide - wide.mean(0)).square().mean().sqrt().item()
+    if not x.isfinite().all():
+        row = int((~x.isfinite().all(1)).nonzero()[0])
+        raise InputError(
+            f"subject: expected finite activations, got NaN or infinity in row {row}. Look at "
+            f"subject.sample({row + 1})[{row}]."
+        )
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(
             f"subject: expected activations that vary, got standard deviation {scale} over the "
             f"first {len(x)} samples. Draw more samples, or look at subject.sample(10)."
         )
     return scale
+
+
+def _positive(value: object) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+    )

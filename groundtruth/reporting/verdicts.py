@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from groundtruth.outputs import FLAGS
+from groundtruth.report import first_change
 from groundtruth.reporting import naming
 from groundtruth.reporting.aggregate import EV, JOINT, PRECISION, Mean, Row, Section
 
@@ -12,7 +14,8 @@ _TIE = 1e-9  # means of the same values in another order differ by rounding
 
 
 def method_verdict(row: Row) -> str:
-    """Where one method stands between chance and ceiling, and how many runs failed."""
+    """Where one method stands between chance and ceiling, how many runs failed, and what to change
+    first."""
     joint, n = row[JOINT], len(row.runs)
     over = "1 run" if n == 1 else f"{n} runs"
     if joint is None or joint.value is None:
@@ -28,7 +31,19 @@ def method_verdict(row: Row) -> str:
         )
     if ev is not None:
         text += f"; it explains {percent(ev)} of the variance"
-    return f"{text}{_failures(row)}."
+    return f"{text}{_failures(row)}.{_change(row)}"
+
+
+def _change(row: Row) -> str:
+    """What to change first, as the reports on most of the runs would say."""
+    found = [first_change(run.results) for run in row.runs if not run.failed]
+    changes = [change for change in found if change is not None]
+    if not changes:
+        return ""
+    rule, count = Counter(change.rule for change in changes).most_common(1)[0]
+    said = next(change.said for change in changes if change.rule == rule)
+    runs = f" ({count} of {len(found)} runs)" if len(found) > 1 else ""
+    return f" {said.removesuffix('.')}{runs}."
 
 
 def section_verdict(section: Section) -> str:

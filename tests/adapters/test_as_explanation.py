@@ -12,7 +12,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from groundtruth.adapters import as_explanation, as_method
+from groundtruth.adapters import as_explanation, as_method, is_method
 from groundtruth.errors import ExplanationError, InputError
 from groundtruth.explanation import Dictionary
 from groundtruth.generators.presets import BUILDERS
@@ -30,6 +30,35 @@ class Tied(torch.nn.Module):
         return torch.relu(x @ self.W_dec.T)
 
 
+def relu(x):
+    return np.maximum(x, 0)
+
+
+class Coder:
+    """Neither a torch module nor an estimator; calling it is no method's call."""
+
+    components_ = np.eye(4)
+
+    def encode(self, x):
+        return relu(x)
+
+    def __call__(self, x):
+        return self.encode(x) @ self.components_
+
+
+class CoderMethod(Coder):
+    """A method that happens to hold a decoder."""
+
+    def __call__(self, subject, *, seed):
+        return CLAIM
+
+
+def test_what_takes_subject_and_seed_is_a_method_whatever_it_holds():
+    assert not is_method(Coder())
+    assert is_method(CoderMethod()) and as_method(CoderMethod())(None, seed=0) is CLAIM
+    assert is_method(Coder)  # a class is no instance: as_method says what it takes
+
+
 def test_a_dictionary_passes_through():
     assert as_explanation(CLAIM) is CLAIM
 
@@ -37,6 +66,8 @@ def test_a_dictionary_passes_through():
 def test_modules_and_fitted_estimators_are_read():
     assert as_explanation(Tied()).name == "Tied"
     assert as_explanation(PCA(2).fit(np.eye(4))).k == 2
+    assert as_explanation((relu, np.eye(3))).k == 3
+    assert as_explanation(Coder()).k == 4
 
 
 @pytest.mark.parametrize(
@@ -57,6 +88,11 @@ def test_modules_and_fitted_estimators_are_read():
             "statement missing?",
         ),
         (
+            "nowhere",
+            "the string 'nowhere', which names no folder. Return gt.Dictionary("
+            "decoder=directions, encode=function).",
+        ),
+        (
             np.eye(2),
             "a numpy array. Return gt.Dictionary(decoder=array) with one row per direction.",
         ),
@@ -65,7 +101,7 @@ def test_modules_and_fitted_estimators_are_read():
             "a torch array. Return gt.Dictionary(decoder=array) with one row per direction.",
         ),
     ],
-    ids=["dict", "tuple", "None", "numpy", "torch"],
+    ids=["dict", "tuple", "None", "string", "numpy", "torch"],
 )
 def test_anything_else_is_refused_with_the_fix(value, ending):
     with pytest.raises(ExplanationError) as caught:
@@ -89,7 +125,11 @@ def test_an_unfitted_estimator_is_a_method():
     assert (claim.k, claim.d) == (5, 32)
 
 
-@pytest.mark.parametrize("value", [CLAIM, Tied(), PCA(2).fit(np.eye(4))], ids=["d", "m", "e"])
+@pytest.mark.parametrize(
+    "value",
+    [CLAIM, Tied(), PCA(2).fit(np.eye(4)), (relu, np.eye(3)), Coder()],
+    ids=["dictionary", "module", "estimator", "pair", "object"],
+)
 def test_explanations_are_not_methods(value):
     with pytest.raises(InputError) as caught:
         as_method(value)

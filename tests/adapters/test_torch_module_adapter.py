@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -116,8 +117,97 @@ def test_a_transposed_decoder_is_caught():
         def encode(self, x):
             return torch.relu((x - self.b_dec) @ self.W_dec)
 
-    with pytest.raises(ExplanationError, match="If activations have width 4, the decoder is trans"):
+    with pytest.raises(ExplanationError) as caught:
         from_module(Transposed())
+    assert str(caught.value) == (
+        "Transposed: expected a decoder (k, d) with one row per latent, got (4, 6); but encode "
+        "takes activations of width 4 and gives 6 codes: the decoder is transposed. Pass "
+        "gt.Dictionary(decoder=W.T, encode=encode), where W is the decoder as it is now."
+    )
+
+
+class Square(SaeLens):
+    """k = d: a transposed decoder has the right shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.W_dec = nn.Parameter(W[:D].clone())
+
+
+def test_a_square_transposed_decoder_is_told_by_decode():
+    class Transposed(Square):
+        def decode(self, codes):
+            return codes @ self.W_dec.T + self.b_dec
+
+    with pytest.raises(ExplanationError) as caught:
+        from_module(Transposed())
+    assert str(caught.value) == (
+        "Transposed: expected a decoder (k, d) with one row per latent, got its transpose: k = d "
+        "= 4, and decode(codes) is codes @ W.T + bias, not codes @ W + bias. Pass "
+        "gt.Dictionary(decoder=W.T, encode=encode), where W is the decoder as it is now."
+    )
+    assert from_module(Square()).k == D
+
+
+def test_a_square_decoder_without_decode_is_taken_as_it_is():
+    class Silent(Square):
+        decode = None
+
+    assert np.allclose(from_module(Silent()).decoder, W[:D].numpy())
+
+
+def test_an_encode_that_fails_both_ways_says_how():
+    class Broken(SaeLens):
+        def encode(self, x):
+            raise ValueError("no such layer")
+
+    with pytest.raises(ExplanationError) as caught:
+        from_module(Broken())
+    assert str(caught.value) == (
+        "Broken: encode failed on activations (3, 4): ValueError: no such layer"
+    )
+
+
+def test_a_decode_that_fails_says_how():
+    class Broken(SaeLens):
+        def decode(self, codes):
+            raise ValueError("no such layer")
+
+    with pytest.raises(ExplanationError) as caught:
+        from_module(Broken())
+    assert str(caught.value) == "Broken: decode failed on codes (3, 6): ValueError: no such layer"
+
+
+def test_nan_weights_are_refused_by_name_and_infinite_thresholds_are_not():
+    module = SaeLens()
+    module.register_buffer("threshold", torch.tensor([0.0, torch.inf]))
+    from_module(module)
+    with torch.no_grad():
+        module.b_dec[2] = torch.nan
+    with pytest.raises(ExplanationError) as caught:
+        from_module(module)
+    assert str(caught.value) == (
+        "SaeLens: expected finite weights, got 1 NaN in b_dec, first at (2,). Did training "
+        "diverge? Lower its learning rate."
+    )
+
+
+def test_a_gated_bias_is_read_by_its_name():
+    class Gated(DictionaryLearning):
+        def __init__(self):
+            super().__init__()
+            self.decoder_bias = self.bias
+            del self.bias
+
+        def encode(self, x):
+            return torch.relu(self.encoder(x - self.decoder_bias))
+
+        def decode(self, codes):
+            return self.decoder(codes) + self.decoder_bias
+
+    claim = from_module(Gated())
+    assert np.array_equal(claim.bias, np.ones(D))
+    assert claim.decode is None
 
 
 def test_training_flags_come_back_and_dropout_is_off_inside():

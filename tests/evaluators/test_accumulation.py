@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from groundtruth.errors import ExplanationError
-from groundtruth.evaluators import counts, similarity
+from groundtruth.evaluators import counts, residuals, similarity
 from groundtruth.explanation import Dictionary
 from groundtruth.generators.sparse import sparse
 from groundtruth.outputs import Outputs, take_outputs
@@ -78,6 +78,8 @@ def test_chunk_sizes_change_nothing(monkeypatch, size):
     whole = [values(compared(data, claim)) for claim in cases]
     monkeypatch.setattr(counts, "_CHUNK", size)
     monkeypatch.setattr(similarity, "_BLOCK", size)
+    monkeypatch.setattr(similarity, "_PAIRS", size)
+    monkeypatch.setattr(residuals, "_BLOCK", size)
     for claim, before in zip(cases, whole):
         same(before, values(compared(data, claim)), relative=1e-12, absolute=1e-12)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import numpy as np
@@ -15,6 +16,9 @@ from groundtruth.errors import InputError, MemoryRefused
 from groundtruth.inference import assign, assign_directions, assignment, sparse_assignment
 from groundtruth.inference.sparse_assignment import Side, candidates, column_prices
 from groundtruth.inference.top_edges import top_edges, top_per_row
+
+# The package gives the function of that name.
+top_edges_module = importlib.import_module("groundtruth.inference.top_edges")
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
@@ -174,6 +178,78 @@ def test_top_edges_are_those_of_the_whole_matrix(absolute: bool, block: int) -> 
         best = np.argsort(-matrix, axis=1)[:, :5]
         np.testing.assert_array_equal(partner, best)
         np.testing.assert_allclose(value, np.take_along_axis(matrix, best, 1), atol=1e-14)
+
+
+@pytest.fixture
+def in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search in bfloat16 however small the problem is and whatever the processor."""
+    monkeypatch.setattr(top_edges_module, "fast_bfloat16", lambda: True)
+    monkeypatch.setattr(top_edges_module, "LISTED_COST", 1)
+
+
+def _crowded() -> tuple[np.ndarray, np.ndarray]:
+    """Truths in groups of 40 that bfloat16 cannot tell apart, so that a list of 8 misses some."""
+    centres = np.repeat(random(10, 24), 40, axis=0)
+    return centres + 1e-3 * random(400, 24, seed=1), centres[::4] + 1e-3 * random(100, 24, seed=2)
+
+
+BFLOAT16_CASES = {
+    "random": (random(500, 64), random(120, 64, seed=1)),
+    "some equal": (random(500, 64), np.vstack([random(500, 64)[:60], random(60, 64, seed=1)])),
+    "crowded": _crowded(),
+    "zero latents": (random(300, 16), random(90, 16, seed=1) * (np.arange(90) >= 5)[:, None]),
+    "one sparse": (np.eye(200, 128) + 1e-3, random(80, 128)),
+}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", BFLOAT16_CASES)
+@pytest.mark.usefixtures("in_bfloat16")
+def test_a_search_in_bfloat16_finds_the_best_and_bounds_the_rest(
+    name: str, dtype: type, absolute: bool
+) -> None:
+    truths, latents = (a.astype(dtype) for a in BFLOAT16_CASES[name])
+    edges = top_edges(truths, latents, 8, absolute=absolute, block=64)
+    truths, latents = (a.astype(np.float64) for a in (truths, latents))
+    length = np.outer(*(np.linalg.norm(a, axis=1) for a in (truths, latents)))
+    cosines = truths @ latents.T / np.where(length > 0, length, 1)
+    cosines = np.abs(cosines) if absolute else cosines
+    # Two sums of d products of unit rows.
+    near = 4 * np.sqrt(truths.shape[1]) * np.finfo(dtype).eps
+    for partner, value, bound, matrix in (
+        (edges.latent_truth, edges.latent_similarity, edges.latent_bound, cosines.T),
+        (edges.truth_latent, edges.truth_similarity, edges.truth_bound, cosines),
+    ):
+        listed = np.take_along_axis(matrix, partner.numpy(), 1)
+        np.testing.assert_allclose(value, listed, atol=near)
+        assert (listed[:, 0] >= matrix.max(axis=1) - near).all()
+        others = matrix.copy()
+        np.put_along_axis(others, partner.numpy(), -np.inf, 1)
+        assert (others.max(axis=1) <= bound.numpy() + near).all()
+
+
+@pytest.mark.usefixtures("in_bfloat16")
+def test_without_its_bound_a_search_in_bfloat16_would_miss_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truths, latents = BFLOAT16_CASES["crowded"]
+    best = top_edges(truths, latents, 8, absolute=True).latent_similarity[:, 0]
+    monkeypatch.setattr(top_edges_module, "_lost", lambda rows, short: torch.full((len(rows),), -1))
+    missed = top_edges(truths, latents, 8, absolute=True).latent_similarity[:, 0]
+    assert (missed < best).any()
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("name", BFLOAT16_CASES)
+@pytest.mark.usefixtures("in_bfloat16", "always_sparse")
+def test_an_assignment_searched_in_bfloat16_has_the_largest_sum(name: str, absolute: bool) -> None:
+    truths, latents = BFLOAT16_CASES[name]
+    length = np.outer(*(np.linalg.norm(a, axis=1) for a in (truths, latents)))
+    cosines = truths @ latents.T / np.where(length > 0, length, 1)
+    cosines = np.abs(cosines) if absolute else cosines
+    found = assign_directions(truths, latents, absolute=absolute)
+    assert found.similarity.sum() == pytest.approx(best_sum(cosines), abs=1e-9)
 
 
 @pytest.mark.parametrize("n_columns", [1, 16, 160, 333, 1000])

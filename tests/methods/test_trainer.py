@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from groundtruth.errors import InputError, MethodError
+from groundtruth.errors import Diverged, InputError, StoreError
 from groundtruth.generators.presets import BUILDERS
 from groundtruth.generators.sparse import sparse
 from groundtruth.methods.dead import DeadLatents
 from groundtruth.methods.sae import SAE, unit_rows
-from groundtruth.methods.support import reconstruct, support_of
 from groundtruth.methods.topk import TopK
 from groundtruth.methods.trainer import Training, train
 from groundtruth.testbed import ActivationSubject
@@ -105,7 +104,7 @@ def test_a_frozen_parameter_keeps_its_bytes_and_others_move(subject, name):
 
 
 def test_an_unknown_frozen_name_is_refused(subject):
-    with pytest.raises(InputError, match=r"^frozen: expected names among W_enc, b_enc, W_dec"):
+    with pytest.raises(InputError, match=r"^frozen: expected names among W_dec, W_enc, b_enc"):
         train(model(), subject, Training(n_samples=100, frozen=("W_out",)), seed=0)
 
 
@@ -123,7 +122,7 @@ def test_units_are_folded_back_so_scale_only_scales_the_codes():
     assert torch.allclose(codes[0], codes[1], atol=1e-3)
 
 
-def test_a_nan_loss_names_the_step(subject):
+def test_a_nan_loss_is_recorded_as_diverged_with_its_step(subject):
     class Breaks(TopK):
         calls = 0
 
@@ -133,32 +132,37 @@ def test_a_nan_loss_names_the_step(subject):
 
     sae = model()
     sae.sparsity = Breaks(3, DeadLatents(64))
-    with pytest.raises(MethodError, match=r"^The loss became nan at step 3 of 79. Lower the lea"):
+    with pytest.raises(
+        Diverged, match=r"^Training diverged: the loss became nan at step 3 of 79"
+    ) as e:
         train(sae, subject, SHORT, seed=0)
+    assert e.value.step == 3
+
+
+def test_a_learning_rate_far_too_large_diverges_before_it_overflows(subject):
+    with pytest.raises(Diverged, match=r"^Training diverged: .* Lower the learning rate: lr=3.3e"):
+        train(model(), subject, Training(n_samples=50_000, lr=1000.0, warmup=0.0), seed=0)
+
+
+def test_nan_in_a_batch_names_the_row_and_not_the_learning_rate():
+    def draw(seed, block):
+        x = np.random.default_rng([seed, block]).standard_normal((1024, 4)).astype(np.float32)
+        if block == 5:
+            x[7, 2] = np.nan
+        return x
+
+    with pytest.raises(
+        InputError, match=r"NaN or infinity in 1 rows of the batch at step 20, first"
+    ):
+        train(model(4, 8, 1), ActivationSubject(4, draw), Training(10_000, 256), seed=0)
+    bad = ActivationSubject(4, lambda seed, block: np.full((1024, 4), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"^subject: expected finite activations, got NaN"):
+        train(model(4, 8, 1), bad, Training(10_000, 256), seed=0)
 
 
 def test_constant_activations_are_refused():
     with pytest.raises(InputError, match="expected activations that vary"):
         train(model(4, 8, 1), constant_subject(2.0), Training(n_samples=100), seed=0)
-
-
-def test_sparse_reconstruction_has_the_values_and_slopes_of_the_dense_one():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(9, 5, generator=generator)
-    weights = [torch.randn(s, generator=generator).requires_grad_() for s in ((7, 5), (7,), (7, 5))]
-    pre = torch.nn.functional.linear(x, weights[0], weights[1])
-    chosen = (pre > 0.5) & (torch.arange(9)[:, None] != 4)  # row 4 is empty
-    target = torch.randn(9, 5, generator=generator)
-
-    def slopes(x_hat):
-        return torch.autograd.grad((x_hat - target).square().sum(), weights, retain_graph=True)
-
-    support = support_of(chosen.view(-1).nonzero().view(-1), 9, 7)
-    sparse_x = reconstruct(x, pre.detach(), support, tuple(weights))
-    dense_x = (pre.relu() * chosen) @ weights[2]
-    assert torch.allclose(sparse_x, dense_x, atol=1e-5)
-    for got, want in zip(slopes(sparse_x), slopes(dense_x)):
-        assert torch.allclose(got, want, atol=1e-4)
 
 
 def test_dead_latents_get_a_slope_only_after_their_patience():
@@ -174,3 +178,78 @@ def test_dead_latents_get_a_slope_only_after_their_patience():
     moved = slope.abs().sum(1) > 0
     assert not moved[5]
     assert moved.sum() > 30
+
+
+def weights(sae: SAE) -> bytes:
+    return b"".join(p.detach().numpy().tobytes() for p in sae.parameters())
+
+
+@pytest.mark.parametrize("stop", [1, 30, 78])
+def test_an_interrupted_training_ends_with_the_bytes_of_an_undisturbed_one(subject, tmp_path, stop):
+    path = tmp_path / "run.pt"
+
+    def interrupt(step, total, loss):
+        if step == stop:
+            raise KeyboardInterrupt
+
+    whole, cut = model(), model()
+    train(whole, subject, SHORT, seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, subject, SHORT, seed=0, progress=interrupt, checkpoint=path)
+    assert path.exists()
+    again = model()
+    train(again, subject, SHORT, seed=0, checkpoint=path)
+    assert weights(again) == weights(whole)
+    assert not path.exists()
+    # The check can fail: without what Adam remembers, the same stream ends elsewhere.
+    other = model()
+    train(other, subject, Training(SHORT.n_samples, SHORT.batch_size, lr=1e-2), seed=0)
+    assert weights(other) != weights(whole)
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_one_that_is_damaged_is_named(subject, tmp_path):
+    path = tmp_path / "run.pt"
+
+    def interrupt(step, total, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), subject, SHORT, seed=0, progress=interrupt, checkpoint=path)
+    with pytest.raises(
+        InputError, match=r"^checkpoint run.pt: expected a run with seed=1, got one"
+    ):
+        train(model(), subject, SHORT, seed=1, checkpoint=path)
+    with pytest.raises(InputError, match=r"^checkpoint run.pt: expected the weights of this model"):
+        train(model(k=65), subject, SHORT, seed=0, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StoreError, match=r"^run.pt: expected a checkpoint .* Delete it"):
+        train(model(), subject, SHORT, seed=0, checkpoint=path)
+
+
+def test_watch_sees_the_model_in_units_of_the_activations_and_does_not_disturb_it(subject):
+    seen: list[tuple[int, SAE]] = []
+    watched, alone = model(), model()
+    train(alone, subject, SHORT, seed=0)
+    train(
+        watched,
+        subject,
+        SHORT,
+        seed=0,
+        watch=lambda n, sae: seen.append((n, sae)),
+        watch_at=(1000, 10_000, 20_000),
+    )
+    assert [n for n, _ in seen] == [1024, 10_240, 20_000]
+    assert weights(watched) == weights(alone) == weights(seen[-1][1])
+    x = subject.sample(500, seed=9)
+    errors = [(x - sae.decode(sae.encode(x))).square().sum().item() for _, sae in seen]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_clipping_shortens_the_step_and_none_does_not(subject):
+    # Adam does not see the size of a gradient, but its first steps see the ratio between them.
+    free, tight = model(), model()
+    train(free, subject, SHORT, seed=0)
+    train(tight, subject, Training(SHORT.n_samples, SHORT.batch_size, clip=1e-3), seed=0)
+    assert weights(free) != weights(tight)
+    with pytest.raises(InputError, match=r"^clip: expected a finite number > 0"):
+        Training(clip=0.0)

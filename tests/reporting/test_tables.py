@@ -164,3 +164,19 @@ def test_a_degenerate_score_is_never_shown_without_its_reason(make):
     shown = f"degenerate: joint recall, joint precision: {reason}."
     assert shown in " ".join(render_text([flagged]).split())
     assert "degenerate" not in render_text([sound])
+
+
+def test_method_verdict_ends_with_what_most_runs_say_to_change_first(make):
+    def off(l0, seed):
+        run = make(seed=seed)
+        run["results"]["recon.l0"]["value"] = l0
+        return run
+
+    (row,) = only_section([off(40.0, 0), off(45.0, 1), off(5.0, 2)]).rows
+    assert verdicts.method_verdict(row).endswith(
+        ". Change first: lower L0; 40 latents fire at a time, of 20 features (2 of 3 runs)."
+    )
+    (one,) = only_section([off(5.0, 0)]).rows
+    assert verdicts.method_verdict(one).endswith(
+        ". Change first: raise L0; 5 latents fire at a time, of 20 features."
+    )

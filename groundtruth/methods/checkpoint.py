@@ -1,0 +1,87 @@
+"""A training run on disk, from which it goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundtruth.errors import InputError, StoreError
+
+FORMAT = 1
+
+
+def write_checkpoint(
+    path: str | Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    run: dict[str, Any],
+    done: int,
+    highest: float,
+) -> None:
+    """Save weights, optimiser and step; an interruption leaves the old file or the new one.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    path = Path(path)
+    state = {
+        "format": FORMAT,
+        "run": run,
+        "done": done,
+        "highest": highest,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"{path.name}: the checkpoint cannot be written: {error}") from error
+
+
+def read_checkpoint(
+    path: str | Path, model: Any, optimizer: torch.optim.Optimizer, run: dict[str, Any]
+) -> tuple[int, float]:
+    """Put the saved state into `model` and `optimizer`.
+
+    Returns:
+        Steps done, and the loss above which training has diverged.
+
+    Raises:
+        StoreError: the file is damaged.
+        InputError: it belongs to a run with other settings; which ones differ.
+    """
+    path = Path(path)
+    try:
+        state = torch.load(path, weights_only=True, map_location=run["device"] or "cpu")
+        held, done, highest = state["run"], int(state["done"]), float(state["highest"])
+        if state["format"] != FORMAT:
+            raise KeyError("format")
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise StoreError(
+            f"{path.name}: expected a checkpoint of this version, got a damaged or foreign file "
+            f"({type(error).__name__}). Delete it to begin again."
+        ) from error
+    other = [key for key in run if held.get(key) != run[key]]
+    if other:
+        key = other[0]
+        raise InputError(
+            f"checkpoint {path.name}: expected a run with {key}={run[key]!r}, got one with "
+            f"{held.get(key)!r}. Delete it to begin again, or name another file."
+        )
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"checkpoint {path.name}: expected the weights of this model, got others: {error}. "
+            "Delete it to begin again, or name another file."
+        ) from error
+    return done, highest
