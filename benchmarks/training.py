@@ -1,11 +1,11 @@
 """Training samples per CPU-second, ours against SAELens and against the encoder's product alone.
 
-    python -m benchmarks.training [topk batchtopk relu] [--samples 204800] [--repetitions 3]
+    python -m benchmarks.training [topk batchtopk relu] [--samples 409600] [--repetitions 3]
 
-One thread, one run: the same activations, width, batch, Adam, learning rate and clipping on both
-sides, taken in turn. The last losses are printed beside the rates: a trainer that learns less is
-not faster. The encoder's product alone is the arithmetic floor of any trainer that has to know
-every pre-activation.
+One thread, one run: the same activations, starting weights, width, batch, Adam, learning rate and
+clipping on both sides, taken in turn. The last losses are printed beside the rates: a trainer that
+learns less is not faster. The encoder's product alone is the arithmetic floor of any trainer that
+has to know every pre-activation.
 """
 
 from __future__ import annotations
@@ -56,15 +56,14 @@ def main() -> None:
 
 
 def _ours(name: str, subject: gt.ActivationSubject, n: int) -> tuple[float, float]:
-    rows = unit_rows(torch.randn(WIDTH, subject.d, generator=torch.Generator().manual_seed(0)))
     sparsity = {
         "topk": lambda: TopK(L0, DeadLatents(WIDTH, 1000 * BATCH)),
         "batchtopk": lambda: BatchTopK(L0, DeadLatents(WIDTH, 1000 * BATCH)),
         "relu": lambda: Relu(FixedPenalty(L1), None),
     }[name]()
     training = Training(n_samples=n, batch_size=BATCH, lr=LR, warmup=0.0, decay=0.0, clip=1.0)
-    sae, losses = SAE(rows, sparsity), []
-    sae.W_enc.data.mul_(INIT)  # the product of both matrices then starts as SAELens has it
+    sae, losses = SAE(_rows(subject.d), sparsity), []
+    sae.W_enc.data.mul_(INIT)
     loss = sae.loss
     sae.loss = lambda x: _kept(loss(x), losses)
     spent = _spent(lambda: train(sae, subject, training, seed=0))
@@ -88,6 +87,9 @@ def _theirs(name: str, subject: gt.ActivationSubject, n: int) -> tuple[float, fl
     first = subject.sample(4096, seed=0).double()
     scale = (first - first.mean(0)).square().mean().sqrt().item()
     sae.b_dec.data = first.mean(0).float() / scale
+    # The weights that ours starts from, so that both have the same loss to lower.
+    sae.W_dec.data = _rows(subject.d)
+    sae.W_enc.data = (INIT * _rows(subject.d)).T.contiguous()
     data = (batch / scale for batch in subject.batches(BATCH, seed=0))
     config = SAETrainerConfig(
         total_training_samples=n, train_batch_size_samples=BATCH, lr=LR, lr_end=LR
@@ -104,6 +106,10 @@ def _theirs(name: str, subject: gt.ActivationSubject, n: int) -> tuple[float, fl
     with contextlib.redirect_stderr(io.StringIO()):
         spent = _spent(trainer.fit)
     return n / spent, statistics.mean(losses[-LAST:])
+
+
+def _rows(d: int) -> torch.Tensor:
+    return unit_rows(torch.randn(WIDTH, d, generator=torch.Generator().manual_seed(0)))
 
 
 def _kept(loss: torch.Tensor, losses: list[float]) -> torch.Tensor:
@@ -126,7 +132,7 @@ def _spent(call: Callable[[], object]) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("variants", nargs="*", default=VARIANTS, metavar="variant")
-    parser.add_argument("--samples", type=int, default=204_800)
+    parser.add_argument("--samples", type=int, default=409_600)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--testbed", default="sparse/sanity-constant")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ two runners never disagree about which it was.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import traceback
@@ -21,6 +22,7 @@ from groundtruth.cards import describe_testbed
 from groundtruth.errors import Diverged, GroundtruthError
 from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import names
+from groundtruth.methods.fit import source_digest
 from groundtruth.monitor import Monitor
 from groundtruth.report import Report
 from groundtruth.result import Result
@@ -92,7 +94,13 @@ def run_job(job: Job, out: Path, tell: Callable[[str], None] | None = None) -> D
     return _run_rows(job, testbed, store, tell)
 
 
-def method_key(job: Job, testbed: Testbed, name: str, parameters: dict[str, Any]) -> str:
+def method_key(
+    job: Job,
+    testbed: Testbed,
+    name: str,
+    parameters: dict[str, Any],
+    watch_at: tuple[int, ...] = (),
+) -> str:
     """The hash under which a run is stored."""
     return hashing.digest(
         {
@@ -100,6 +108,7 @@ def method_key(job: Job, testbed: Testbed, name: str, parameters: dict[str, Any]
             "recipe": hashing.jsonable(testbed.recipe.description()),
             "method": name,
             "parameters": hashing.jsonable(parameters),
+            "watch_at": list(watch_at),
             "source": _source_hash(name),
             "scoring": job.settings.scoring.description(),
             "threshold": job.settings.threshold,
@@ -119,7 +128,7 @@ def _run_method(
 ) -> Done:
     entry = catalogue.method(spec.name)
     assert entry.make is not None
-    key = method_key(job, testbed, spec.name, spec.parameters)
+    key = method_key(job, testbed, spec.name, spec.parameters, spec.watch_at)
     with store.lock(key) as held:
         if not held:
             return Done(job.label, (key,), 0, (), busy=True)
@@ -174,7 +183,8 @@ class History:
         self.path = checkpoint.with_suffix(".json")
         self.monitor = Monitor(testbed, metrics=WATCHED_ON_THE_WAY)
         if checkpoint.exists() and self.path.exists():
-            self.monitor = Monitor.from_json(self.path.read_text(), testbed)
+            with contextlib.suppress(GroundtruthError):  # a damaged history is begun again
+                self.monitor = Monitor.from_json(self.path.read_text(), testbed)
 
     def see(self, n_samples: int, explanation: Any) -> None:
         # After an interruption, training comes again past points that were scored already.
@@ -341,12 +351,14 @@ def _described(raised: BaseException) -> dict[str, Any]:
 
 
 def _source_hash(name: str) -> str:
-    """Hash of the source of a method of the user's own; empty for what we ship.
+    """Hash of the source of a method; empty for ladder rows, which the cache versions.
 
     An edited method is another method: its runs are not reused.
     """
-    if ":" not in name:
+    if catalogue.method(name).make is None:
         return ""
+    if ":" not in name:
+        return source_digest()
     make = catalogue.method(name).make
     try:
         module = inspect.getmodule(make)

@@ -261,11 +261,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "narrow",
-        lambda s: (
-            s.short > SHORT and s.k < s.n_features and s.recall * s.n_features > 0.75 * s.live
-        ),
-        "Change first: the width; {k:.0f} latents cannot hold {n_features:.0f} features, and most "
-        "are used.",
+        lambda s: s.short > SHORT and s.k < s.n_features * (s.joint + s.short - SHORT),
+        "Change first: the width; {k:.0f} latents cannot hold {n_features:.0f} features.",
     ),
     Rule(
         "dense",
@@ -316,8 +313,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "longer",
         lambda s: s.known,
-        "Change first: train longer, at a lower learning rate or from another seed; width, L0, "
-        "dead latents, sample counts and encoder are not what limits it.",
+        "Change first: train longer, which means on more samples, or at another learning rate; "
+        "L0, dead latents and the encoder are not what limits it.",
     ),
 )
 """What to change first: of these, the first that holds. No comparison with NaN does."""

@@ -70,11 +70,10 @@ def run_suite(
         suite.name if lock else None, sha256, suite.scoring, suite.threshold, suite.share
     )
     _check_worlds(suite, Store(out))
-    ladders, methods = _plan(suite, settings)
-    total, finished = len(ladders) + len(methods), 0
+    phases = _plan(suite, settings)
+    total, finished = sum(map(len, phases)), 0
     done: list[Done] = []
-    # Ladders first: methods on the same world then read their references from the cache.
-    for phase in (ladders, methods):
+    for phase in phases:
         tell = functools.partial(_tell, watch, total=total)
         for job in _run(phase, out, jobs, tell, finished):
             done.append(job)
@@ -169,14 +168,19 @@ def _no_lock(out: Path) -> None:
         )
 
 
-def _plan(suite: Suite, settings: Settings) -> tuple[list[Job], list[Job]]:
-    ladders, methods = [], []
+def _plan(suite: Suite, settings: Settings) -> list[list[Job]]:
+    """Jobs that may run at the same time, in order: ladders of one kind of world, then its methods.
+
+    The methods then read their references from the cache; and what is cut short has finished some
+    worlds rather than a part of each.
+    """
+    phases = []
     for spec in suite.worlds:
-        for seed in spec.seeds:
-            world = World(spec.testbed, spec.parameters, seed, spec.n_train)
-            ladders.append(Job(world, settings, rows=suite.rows))
-            methods += [Job(world, settings, method) for method in spec.methods]
-    return ladders, methods
+        worlds = [World(spec.testbed, spec.parameters, s, spec.n_train) for s in spec.seeds]
+        rows = suite.rows if spec.rows is None else spec.rows
+        phases.append([Job(world, settings, rows=rows) for world in worlds])
+        phases.append([Job(world, settings, m) for world in worlds for m in spec.methods])
+    return phases
 
 
 def _run(

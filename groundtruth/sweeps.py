@@ -625,7 +625,9 @@ def _line(sweep: Sweep, metric: str, k: int | None, seed: int) -> tuple[np.ndarr
     width = sweep._width(k)
     found: dict[float, list[float]] = {}
     for row in sweep.rows:
-        place, value = row.l0 if row.failed else row.measured_l0, row.value(metric)
+        # A run that fires nothing has no measured place on a log axis: where it was asked for.
+        place = row.l0 if row.failed else row.measured_l0 or row.l0
+        value = row.value(metric)
         if row.k == width and row.seed == seed and place and value is not None:
             found.setdefault(math.log(place), []).append(value)
     if len(found) < 2:

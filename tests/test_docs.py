@@ -21,7 +21,7 @@ PAGES = (
     "benchmarks/README.md",
     "docs/adapters.md",
 )
-MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json"}
+MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/"}
 
 
 def named_paths(text: str) -> set[str]:

@@ -38,7 +38,11 @@ def decoder_of(obj: Any) -> Any:
 def bias_of(obj: Any, d: int) -> Any:
     """The bias (d,) that `obj` adds when it decodes; None if there is none of that shape."""
     decoder = getattr(obj, "decoder", None)
-    named = ((obj, "b_dec"), (decoder, "bias"), (obj, "bias"), (obj, "decoder_bias"))
+    named = [(obj, "b_dec"), (decoder, "bias"), (obj, "decoder_bias")]
+    rows: Any = decoder_of(obj)
+    # With as many latents as dimensions, a bare `bias` may as well be the encoder's.
+    if kind_of(rows) is None or tuple(rows.shape) != (d, d):
+        named.append((obj, "bias"))
     for owner, attribute in named:
         value: Any = getattr(owner, attribute, None)
         if kind_of(value) is not None and tuple(value.shape) == (d,):

@@ -38,7 +38,8 @@ def from_overcomplete(model: Any, *, name: str | None = None) -> Dictionary:
     """
     name = type(model).__name__ if name is None else name
     if not is_factorisation(model):
-        return from_module(model, signed="MpSAE" in _names(model), name=name)
+        # encode gives (pre-activations, codes).
+        return from_module(model, signed="MpSAE" in _names(model), name=name, part=1)
     if not model.fitted:
         raise ExplanationError(
             f"{name}: expected a fitted model, got an unfitted one. "

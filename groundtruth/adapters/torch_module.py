@@ -20,19 +20,22 @@ from groundtruth.errors import ExplanationError
 from groundtruth.explanation import Dictionary
 
 
-def from_module(module: Any, *, signed: bool = False, name: str | None = None) -> Dictionary:
+def from_module(
+    module: Any, *, signed: bool = False, name: str | None = None, part: int | None = None
+) -> Dictionary:
     """What a torch module claims: its decoder, its codes in inference mode, its bias.
 
     Decoder, the first there is: `W_dec` (k, d); `get_dictionary()` (k, d); `decoder.weight`
     (d, k), transposed; `decoder` (k, d). Bias: `b_dec`, `decoder.bias`, `bias` or `decoder_bias`,
     where its shape is (d,); else 0. Codes: `encode(x)`, under `eval()` and `no_grad()`, with the
-    training flags put back after. It may return the codes; a tuple (pre-activations, codes); or
-    an object with `top_acts` and `top_indices`. If `decode(codes)` is not codes @ decoder + bias,
-    it is claimed as well.
+    training flags put back after. It may return the codes; an object with `top_acts` and
+    `top_indices`; or, with `part`, a tuple. If `decode(codes)` is not codes @ decoder + bias, it
+    is claimed as well.
 
     Args:
         signed: whether codes may be negative.
         name: shown in tables; None is the class name.
+        part: which part of the tuple that `encode` returns are the codes.
 
     Raises:
         ExplanationError: no decoder, no encode, codes of the wrong shape, a transposed decoder,
@@ -56,7 +59,7 @@ def from_module(module: Any, *, signed: bool = False, name: str | None = None) -
         )
     bias = bias_of(module, rows.shape[1])
     bias = None if bias is None else bias.detach()
-    encode = _encoder(module, len(rows))
+    encode = _encoder(module, len(rows), part)
     decode = nonlinear_decode(
         name,
         arrays.to_numpy("decoder", rows).astype(np.float64),
@@ -113,21 +116,26 @@ def _decoder(module: Any, name: str) -> torch.Tensor:
     return rows.detach()
 
 
-def _encoder(module: Any, k: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _encoder(module: Any, k: int, part: int | None) -> Callable[[torch.Tensor], torch.Tensor]:
     def encode(x: torch.Tensor) -> torch.Tensor:
         with inference(module):
-            return _codes(module.encode(x), k)
+            return _codes(module.encode(x), k, part)
 
     return encode
 
 
-def _codes(out: Any, k: int) -> Any:
+def _codes(out: Any, k: int, part: int | None) -> Any:
     if hasattr(out, "top_acts") and hasattr(out, "top_indices"):
         width = out.pre_acts.shape[1] if hasattr(out, "pre_acts") else k
         codes = out.top_acts.new_zeros((len(out.top_acts), width))
         return codes.scatter_(1, out.top_indices, out.top_acts)
-    if isinstance(out, tuple) and len(out) == 2:
-        return out[1]
+    if isinstance(out, tuple) and part is not None:
+        return out[part]
+    if isinstance(out, tuple):
+        raise ExplanationError(
+            f"encode: expected codes (n, {k}), got a tuple of {len(out)}. Which part is the codes "
+            "cannot be told; pass gt.Dictionary(decoder=..., encode=lambda x: module.encode(x)[0])."
+        )
     return out
 
 

@@ -75,7 +75,8 @@ def prior_candidates(truth: FeatureTruth) -> list[Candidate]:
     weights = np.maximum(0.0, np.log((1 - p) / p))
     weights = weights / max(1e-12, float(np.median(weights)))
     size = float(np.median(truth.magnitude.mean))
-    nodes, node_weights = truth.magnitude.nodes(16)
+    # 16 gave the same F1 to 0.002 on the worlds of 3,200 features, in twice the time.
+    nodes, node_weights = truth.magnitude.nodes(8)
 
     def weighted(penalty: float) -> Solver:
         return lambda x: inference.fista(x, directions, penalty, weights=weights)

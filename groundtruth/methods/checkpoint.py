@@ -12,6 +12,7 @@ import torch
 from groundtruth.errors import InputError, StoreError
 
 FORMAT = 1
+_DAMAGE = (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError)
 
 
 def write_checkpoint(
@@ -19,10 +20,13 @@ def write_checkpoint(
     model: Any,
     optimizer: torch.optim.Optimizer,
     run: dict[str, Any],
-    done: int,
-    highest: float,
+    progress: tuple[int, float, int],
 ) -> None:
-    """Save weights, optimiser and step; an interruption leaves the old file or the new one.
+    """Save weights, optimiser and progress; an interruption leaves the old file or the new one.
+
+    Args:
+        run: plain JSON on which the training that goes on must agree.
+        progress: steps done, the loss above which training has diverged, samples last watched.
 
     Raises:
         StoreError: the file cannot be written.
@@ -31,8 +35,7 @@ def write_checkpoint(
     state = {
         "format": FORMAT,
         "run": run,
-        "done": done,
-        "highest": highest,
+        "progress": list(progress),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
@@ -48,11 +51,11 @@ def write_checkpoint(
 
 def read_checkpoint(
     path: str | Path, model: Any, optimizer: torch.optim.Optimizer, run: dict[str, Any]
-) -> tuple[int, float]:
+) -> tuple[int, float, int]:
     """Put the saved state into `model` and `optimizer`.
 
     Returns:
-        Steps done, and the loss above which training has diverged.
+        Progress, as it was given to `write_checkpoint`.
 
     Raises:
         StoreError: the file is damaged.
@@ -61,10 +64,10 @@ def read_checkpoint(
     path = Path(path)
     try:
         state = torch.load(path, weights_only=True, map_location=run["device"] or "cpu")
-        held, done, highest = state["run"], int(state["done"]), float(state["highest"])
+        held, (done, highest, watched) = state["run"], state["progress"]
         if state["format"] != FORMAT:
             raise KeyError("format")
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, *_DAMAGE) as error:
         raise StoreError(
             f"{path.name}: expected a checkpoint of this version, got a damaged or foreign file "
             f"({type(error).__name__}). Delete it to begin again."
@@ -84,4 +87,4 @@ def read_checkpoint(
             f"checkpoint {path.name}: expected the weights of this model, got others: {error}. "
             "Delete it to begin again, or name another file."
         ) from error
-    return done, highest
+    return int(done), float(highest), int(watched)

@@ -37,6 +37,9 @@ class DeadLatents(torch.nn.Module):
         self.register_buffer("silent_for", torch.zeros(width, dtype=torch.int64))
         self.patience = patience
 
+    def plan(self, n_samples: int) -> None:
+        """Told before training how many samples there will be; the loss does not care."""
+
     def see(self, active: torch.Tensor, n: int) -> None:
         """Note that in a batch of n samples the latents `active` (indices) fired."""
         self.silent_for += n
@@ -71,7 +74,8 @@ class Resampling(DeadLatents):
     Every `every` samples, each dead latent takes as decoder row the direction of an activation of
     the last batch, drawn with probability proportional to its squared reconstruction error
     squared; as encoder row the same at 0.2 times the mean length of the living encoder rows; bias
-    0, and a fresh Adam state.
+    0, and a fresh Adam state. In the second half of training nothing is resampled: what is new
+    needs time to learn, and to come under the penalty.
 
     Args:
         width, patience: as for `DeadLatents`.
@@ -87,8 +91,12 @@ class Resampling(DeadLatents):
     def __init__(self, width: int, seed: int, patience: int = 10_000, every: int = 25_000) -> None:
         super().__init__(width, patience)
         self.every, self.seed = every, seed
+        self.until: int | None = None
         self.seen: torch.Tensor
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def plan(self, n_samples: int) -> None:
+        self.until = n_samples // 2
 
     def loss(self, centred: torch.Tensor, residual: torch.Tensor, sae: SAE) -> torch.Tensor | None:
         return None
@@ -107,6 +115,8 @@ class Resampling(DeadLatents):
         dead = self.dead()
         if int(self.seen) // self.every == before or len(dead) == 0:
             return
+        if self.until is not None and int(self.seen) > self.until:
+            return
         root = seeds.derive(seeds.root_of("resample", self.seed), str(int(self.seen)))
         generator = torch.Generator().manual_seed(int.from_bytes(root[:7], "little"))
         odds = wrong.detach().double().cpu().square()
@@ -117,15 +127,20 @@ class Resampling(DeadLatents):
         alive = torch.ones(len(sae.W_enc), dtype=torch.bool, device=x.device)
         alive[dead] = False
         length = torch.linalg.vector_norm(sae.W_enc.data[alive], dim=1).mean() if alive.any() else 1
-        sae.W_enc.data[dead] = rows * (self.SHARE * length)
+        if not sae.W_dec.requires_grad:
+            rows = sae.W_dec.data[dead]  # of a frozen decoder only the encoder can begin again
+        if sae.W_enc.requires_grad:
+            sae.W_enc.data[dead] = rows * (self.SHARE * length)
         if sae.W_dec.requires_grad:
             sae.W_dec.data[dead] = rows
         sae.b_enc.data[dead] = 0.0
-        for parameter in (sae.W_enc, sae.W_dec, sae.b_enc):
-            for name in ("exp_avg", "exp_avg_sq"):
-                state = optimizer.state.get(parameter, {})
-                if name in state:
-                    state[name][dead] = 0.0
+        sae.sparsity.restart(dead)
+        for parameter in sae.parameters():
+            if parameter is not sae.b_dec:
+                for name in ("exp_avg", "exp_avg_sq"):
+                    state = optimizer.state.get(parameter, {})
+                    if name in state:
+                        state[name][dead] = 0.0
         self.silent_for[dead] = 0
 
 

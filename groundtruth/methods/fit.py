@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
-from groundtruth import seeds
+from groundtruth import hashing, seeds
 from groundtruth.errors import reject
 from groundtruth.explanation import Dictionary
 from groundtruth.methods.sae import SAE, Sparsity, init_seed, unit_rows
@@ -84,10 +85,16 @@ def fit(
     tied = options.get("tied", False)
     if not isinstance(tied, bool):
         raise reject("tied", tied, "True or False")
+    if tied and training.frozen and "b_enc" not in training.frozen:
+        raise reject(
+            "tied", True, f"False: {training.frozen[0]} is not trained, the other matrix is"
+        )
+    start = None if rows is None else hashing.array_digest(rows.numpy())
     if rows is None:
         generator = torch.Generator().manual_seed(init_seed(name, seeds.check_seed(seed)))
         rows = unit_rows(torch.randn(width, subject.d, generator=generator))
     sae = model(rows, sparsity, tied=tied, hold=hold).to(training.device)
+    sparsity.plan(training.n_samples)
     watch = options.get("watch")
     train(
         sae,
@@ -96,12 +103,27 @@ def fit(
         seed=seed,
         progress=options.get("progress"),
         watch=None if watch is None else lambda n, seen: watch(n, seen.dictionary(name)),
-        watch_at=options.get("watch_at", ()),
+        watch_at=options.get("watch_at") or (),
         checkpoint=options.get("checkpoint"),
-        identity={"method": name, "width": width, "tied": tied, "hold": hold, **identity},
+        identity={
+            "method": name,
+            "source": source_digest(),
+            "width": width,
+            "tied": tied,
+            "hold": hold,
+            "start": start,
+            **identity,
+        },
     )
     sae.requires_grad_(False)
     return sae.dictionary(name)
+
+
+@cache
+def source_digest() -> str:
+    """Hash of the source of all methods here: what one version began, another must not go on."""
+    folder = Path(__file__).parent
+    return hashing.digest([path.read_text() for path in sorted(folder.glob("*.py"))])
 
 
 def covariance_rows(subject: ActivationSubject, width: int, *, seed: int) -> torch.Tensor:

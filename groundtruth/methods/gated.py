@@ -54,6 +54,10 @@ class Gated(Selecting):
     def rescale(self, factor: float) -> None:
         self.b_mag.data.mul_(factor)
 
+    def restart(self, dead: torch.Tensor) -> None:
+        self.r_mag.data[dead] = 0.0
+        self.b_mag.data[dead] = 0.0
+
     def get_extra_state(self) -> list[float]:
         return self.penalty.state()
 

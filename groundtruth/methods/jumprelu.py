@@ -17,14 +17,15 @@ from groundtruth.methods.selecting import Selecting
 from groundtruth.methods.support import above
 from groundtruth.testbed import ActivationSubject
 
-START = 0.5  # first threshold, in units where each coordinate has variance 1
+SINK = 0.01  # by which the log threshold of a dead latent falls each step
+ROWS = 1024  # of the first activations, to find the first threshold
 
 
 class JumpReLU(Selecting):
     """z [z > theta], trained with coefficient d (L0 / l0 - 1)^2.
 
     A step has no slope, so thresholds learn by the straight-through estimate of the source: with
-    K = [|z - theta| < bandwidth / 2],
+    K = [|z - theta| < bandwidth / 2, z > 0],
 
         d code / d theta = -theta K / bandwidth,    d [z > theta] / d theta = -K / bandwidth.
     """
@@ -40,7 +41,14 @@ class JumpReLU(Selecting):
     ) -> None:
         super().__init__(dead)
         self.l0, self.bandwidth, self.coefficient = l0, bandwidth, coefficient
-        self.log_threshold = torch.nn.Parameter(torch.full((width,), math.log(START)))
+        self.log_threshold = torch.nn.Parameter(torch.zeros(width))
+
+    def begin(self, sae: SAE, x: torch.Tensor) -> None:
+        """One threshold for all, at which `l0` latents are active; thresholds are slow to move."""
+        pre = sae.pre(x[:ROWS]).detach()
+        count = min(pre.numel(), max(1, round(self.l0 * len(pre))))
+        least = pre.view(-1).topk(count).values[-1].clamp(min=1e-3)
+        self.log_threshold.data.fill_(least.log().item())
 
     def loss(self, sae: SAE, x: torch.Tensor) -> torch.Tensor:
         centred = sae.centred(x)
@@ -56,6 +64,18 @@ class JumpReLU(Selecting):
 
     def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
         return pre * (pre > self.log_threshold.exp())
+
+    def restart(self, dead: torch.Tensor) -> None:
+        alive = torch.ones_like(self.log_threshold, dtype=torch.bool)
+        alive[dead] = False
+        if alive.any():
+            self.log_threshold.data[dead] = self.log_threshold.data[alive].median()
+
+    def after_step(self, sae: SAE, optimizer: torch.optim.Adam) -> None:
+        super().after_step(sae, optimizer)
+        if self.dead is not None:
+            # Nothing of a dead latent comes near its threshold, so the kernel gives it no slope.
+            self.log_threshold.data[self.dead.dead()] -= SINK
 
     def rescale(self, factor: float) -> None:
         self.log_threshold.data += math.log(factor)
@@ -92,7 +112,7 @@ def jumprelu(
     width: int | None = None,
     l0: float | None = None,
     bandwidth: float = 0.2,
-    coefficient: float = 3.0,
+    coefficient: float = 10.0,
     dead: Dead = "auxiliary",
     **options: Unpack[Options],
 ) -> Dictionary:
@@ -109,7 +129,7 @@ def jumprelu(
         bandwidth: of the kernel by which thresholds learn, in scaled units.
         coefficient: of the penalty.
         dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
-        options: see `Options`; here `batch_size` is 256 unless given.
+        options: see `Options`; here `batch_size` is 256 and `clip` None unless given.
 
     Raises:
         InputError: a parameter out of range.
@@ -132,7 +152,7 @@ def jumprelu(
             bandwidth=bandwidth,
             coefficient=coefficient,
         ),
-        training_of(options, batch_size=256),
+        training_of(options, batch_size=256, clip=None),
         options,
         seed=seed,
         width=width,

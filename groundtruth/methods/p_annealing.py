@@ -75,7 +75,7 @@ def p_annealing(
     l1: float | None = None,
     p_end: float = 0.2,
     begin: float = 0.2,
-    dead: Dead = "resample",
+    dead: Dead = "none",
     **options: Unpack[Options],
 ) -> Dictionary:
     """A ReLU sparse autoencoder whose penalty anneals from L1 to L_p.

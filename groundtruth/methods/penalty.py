@@ -31,12 +31,12 @@ class Controller:
     """Moves the coefficient so that L0 follows a falling goal, and then stays at `l0`.
 
     log l1 += GAIN clip(log(L0 / goal), -1, 1), with log goal falling linearly from that of
-    width / 2. Asking for the final L0 at once would silence latents before they have learned.
+    `start`.
     """
 
-    def __init__(self, l0: float, width: int, n_steps: int) -> None:
+    def __init__(self, l0: float, start: float, n_steps: int) -> None:
         self.l1 = 0.05
-        self.l0, self.start, self.n_steps = l0, max(width / 2, l0), max(1.0, DESCENT * n_steps)
+        self.l0, self.start, self.n_steps = l0, max(start, l0), max(1.0, DESCENT * n_steps)
         self.step = 0
 
     def see(self, l0: float) -> None:
@@ -57,12 +57,27 @@ class Controller:
 Penalty = FixedPenalty | Controller
 
 
-def penalty_of(l0: float | None, l1: float | None, d: int, width: int, n_steps: int) -> Penalty:
-    """A fixed coefficient `l1`, or a controller that aims for `l0` (default d / 10)."""
+def penalty_of(
+    l0: float | None,
+    l1: float | None,
+    d: int,
+    width: int,
+    n_steps: int,
+    *,
+    start: float | None = None,
+    name: str = "l1",
+) -> Penalty:
+    """A fixed coefficient `l1`, or a controller that aims for `l0` (default d / 10).
+
+    Args:
+        start: L0 that the controller begins with. Default: width / 2, where a ReLU starts; asking
+            for the final L0 at once would silence its latents before they have learned.
+        name: what the caller calls the coefficient.
+    """
     if l1 is None:
-        return Controller(check_l0(l0, d, width), width, n_steps)
+        return Controller(check_l0(l0, d, width), width / 2 if start is None else start, n_steps)
     if l0 is not None:
-        raise reject("l1", l1, "None when l0 is given", "Pass l0 or l1, not both.")
+        raise reject(name, l1, "None when l0 is given", f"Pass l0 or {name}, not both.")
     if isinstance(l1, bool) or not isinstance(l1, (int, float)) or not 0 <= l1 < math.inf:
-        raise reject("l1", l1, "a finite number >= 0")
+        raise reject(name, l1, "a finite number >= 0")
     return FixedPenalty(float(l1))

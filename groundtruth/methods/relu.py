@@ -36,6 +36,8 @@ class Relu(Selecting):
             # While L0 is this far from its goal, an eighth of the rows tells it well enough.
             some = codes.detach()[: -(-len(x) // 8)]
             l0, total = int((some > 0).sum()) / len(some), self.cost(codes)
+            if self.dead is not None:
+                self.dead.see((codes.detach() > 0).any(0).nonzero().view(-1), len(x))
         else:
             support = above(pre, 0.0)
             codes = self.values(sae, centred, pre, support)

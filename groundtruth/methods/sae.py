@@ -19,6 +19,9 @@ from groundtruth.explanation import Dictionary
 class Sparsity(torch.nn.Module):
     """What makes one variant differ from another. What it learns or counts is in its state."""
 
+    def plan(self, n_samples: int) -> None:
+        """Told before training how many samples there will be."""
+
     def begin(self, sae: SAE, x: torch.Tensor) -> None:
         """Set starting values from the first activations (n, d)."""
 
@@ -32,6 +35,9 @@ class Sparsity(torch.nn.Module):
 
     def rescale(self, factor: float) -> None:
         """Multiply every threshold that is in activation units."""
+
+    def restart(self, dead: torch.Tensor) -> None:
+        """Set what belongs to the latents `dead` (indices) to where a living one could begin."""
 
     def after_step(self, sae: SAE, optimizer: torch.optim.Adam) -> None:
         """What has to happen between steps, such as resampling dead latents."""
@@ -146,6 +152,7 @@ def _turn_back(rows: torch.Tensor, start: torch.Tensor, least: float) -> None:
     aside = rows[far] - cosine[far] * start[far]
     aside /= torch.linalg.vector_norm(aside, dim=1, keepdim=True).clamp_(min=1e-12)
     rows[far] = least * start[far] + (1 - least * least) ** 0.5 * aside
+    _shorten(rows)  # a row opposite to its start has no plane
 
 
 def init_seed(name: str, seed: int) -> int:

@@ -21,6 +21,10 @@ class Selecting(Sparsity):
         self.dead = dead
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    def plan(self, n_samples: int) -> None:
+        if self.dead is not None:
+            self.dead.plan(n_samples)
+
     def values(
         self, sae: SAE, centred: torch.Tensor, pre: torch.Tensor, support: Support
     ) -> torch.Tensor:

@@ -214,7 +214,8 @@ class _DecodeAt(torch.autograd.Function):
 
 def products(support: Support, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """left_row . right_col (nnz,) for each entry, with left (n, d) and right (k, d)."""
-    if left.is_cuda or torch.backends.mkl.is_available():
+    mkl = left.device.type == "cpu" and torch.backends.mkl.is_available()
+    if mkl or left.is_cuda:
         pattern = torch.sparse_csr_tensor(
             support.starts,
             support.cols,

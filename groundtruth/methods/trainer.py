@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
+from groundtruth import hashing
 from groundtruth.errors import Diverged, InputError, reject
 from groundtruth.methods.checkpoint import read_checkpoint, write_checkpoint
 from groundtruth.testbed import ActivationSubject
@@ -69,7 +70,9 @@ class Training:
         warmup: share of the steps over which the rate rises linearly from 0.
         decay: share of the steps, at the end, over which it falls linearly to 0.
         betas: of Adam.
-        clip: largest norm of the whole gradient; longer ones are shortened to it. None: any.
+        clip: largest norm of the whole gradient; longer ones are shortened to it. None: any. The
+            first gradients are so long that Adam, which remembers squares for a thousand steps,
+            would learn slowly for that long.
         frozen: names of parameters that keep their value, such as ("W_dec",).
         device: where to train; None is the CPU.
 
@@ -87,7 +90,7 @@ class Training:
     warmup: float = 0.05
     decay: float = 0.3
     betas: tuple[float, float] = (0.9, 0.999)
-    clip: float | None = None
+    clip: float | None = 1.0
     frozen: tuple[str, ...] = ()
     device: str | None = None
 
@@ -108,6 +111,8 @@ class Training:
                 or not 0 <= value <= 1
             ):
                 raise reject(name, value, "a share of the steps between 0 and 1")
+        if self.device is not None:
+            _check_device(self.device)
         if self.warmup + self.decay > 1:
             raise reject("warmup + decay", self.warmup + self.decay, "at most 1")
 
@@ -171,10 +176,12 @@ def train(
     first = subject.sample(rows, seed=seed, device=training.device)
     scale = _scale(first)
     model.start(first / scale)
-    run = {**asdict(training), "seed": seed, "scale": scale, **(identity or {})}
-    done, highest = _resume(checkpoint, model, optimizer, run)
+    run: Any = hashing.jsonable(
+        {**asdict(training), "seed": seed, "scale": scale, **(identity or {})}
+    )
+    done, highest, watched = _resume(checkpoint, model, optimizer, run)
     every = max(1, training.n_steps // PROGRESS_CALLS)
-    marks = sorted(mark for mark in watch_at if mark > done * training.batch_size)
+    marks = sorted(mark for mark in watch_at if mark > watched)
     saved = time.monotonic()
     value, step = math.nan, done
     past = done * training.batch_size
@@ -184,7 +191,21 @@ def train(
         batches = subject.batches(
             training.batch_size, n=left, seed=seed, device=training.device, start=past
         )
+
+    def save() -> None:
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, model, optimizer, run, (done, highest, watched))
+
+    def show() -> None:
+        """Let `watch` see the model if it is time, or was when an interruption came."""
+        nonlocal watched
+        seen = min(done * training.batch_size, training.n_samples)
+        while watch is not None and marks and seen >= marks[0]:
+            watch(seen, _in_units(model, scale))
+            watched = marks.pop(0)
+
     try:
+        show()
         for step, batch in enumerate(batches, done):
             optimizer.param_groups[0]["lr"] = training.rate(step)
             loss = model.loss(batch.mul_(1.0 / scale))
@@ -199,20 +220,25 @@ def train(
             optimizer.step()
             model.after_step(optimizer)
             done = step + 1
-            seen = min(done * training.batch_size, training.n_samples)
             if progress is not None and (step % every == 0 or done == training.n_steps):
                 progress(step, training.n_steps, value)
-            while watch is not None and marks and seen >= marks[0]:
-                marks.pop(0)
-                watch(seen, _in_units(model, scale))
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                write_checkpoint(checkpoint, model, optimizer, run, done, highest)
+            show()
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
                 saved = time.monotonic()
     except KeyboardInterrupt:
         # Between a step's parts the weights are of no step; only whole steps are worth keeping.
-        if checkpoint is not None and done == step + 1:
-            write_checkpoint(checkpoint, model, optimizer, run, done, highest)
+        if done == step + 1:
+            save()
         raise
+    # A selection skips NaN, so weights can be NaN while the loss is finite.
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise Diverged(
+                f"Training diverged: {name} held NaN or infinity after step {step} of "
+                f"{training.n_steps}. Lower the learning rate: lr={training.lr / 3:.2g}.",
+                step,
+            )
     model.rescale(scale)
     if checkpoint is not None:
         Path(checkpoint).unlink(missing_ok=True)
@@ -235,10 +261,11 @@ def _resume(
     model: Trainable,
     optimizer: torch.optim.Adam,
     run: dict[str, Any],
-) -> tuple[int, float]:
-    """Steps done, and the loss above which training has diverged (NaN before the first step)."""
+) -> tuple[int, float, int]:
+    """Steps done, the loss above which training has diverged (NaN before the first step), and the
+    last sample count that was watched."""
     if checkpoint is None or not Path(checkpoint).exists():
-        return 0, math.nan
+        return 0, math.nan, 0
     return read_checkpoint(checkpoint, model, optimizer, run)
 
 
@@ -279,6 +306,14 @@ def _scale(x: torch.Tensor) -> float:
             f"first {len(x)} samples. Draw more samples, or look at subject.sample(10)."
         )
     return scale
+
+
+def _check_device(device: object) -> None:
+    try:
+        torch.zeros(1).to(torch.device(device))  # pyright: ignore[reportArgumentType]
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).split("\n")[0]
+        raise reject("device", device, "a device that torch has here", why) from None
 
 
 def _positive(value: object) -> bool:

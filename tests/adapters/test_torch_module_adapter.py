@@ -83,7 +83,7 @@ class Overcomplete(nn.Module):
 @pytest.mark.parametrize("kind", [SaeLens, DictionaryLearning, Overcomplete])
 def test_codes_decoder_and_bias_give_the_module_s_own_reconstruction(kind):
     module = kind()
-    claim = from_module(module)
+    claim = from_module(module, part=1 if kind is Overcomplete else None)
     codes = claim.encode(X)
     own = module.encode(X)
     own = own[1] if isinstance(own, tuple) else own
@@ -92,6 +92,24 @@ def test_codes_decoder_and_bias_give_the_module_s_own_reconstruction(kind):
     x_hat = codes.double() @ torch.tensor(claim.decoder) + torch.tensor(claim.bias)
     assert torch.allclose(x_hat.float(), module.decode(codes), atol=1e-5)
     assert claim.decode is None
+
+
+def test_a_tuple_of_which_no_part_is_named_is_refused():
+    with pytest.raises(
+        ExplanationError, match=r"^encode: expected codes \(n, \d+\), got a tuple of 2"
+    ):
+        from_module(Overcomplete())
+
+
+def test_a_bare_bias_of_a_square_module_may_be_the_encoder_s_and_is_not_taken():
+    class Square(torch.nn.Module):
+        W_dec = torch.eye(3)
+        bias = torch.full((3,), -1.0)
+
+        def encode(self, x):
+            return torch.relu(x @ self.W_dec.T + self.bias)
+
+    assert not from_module(Square()).bias.any()
 
 
 def test_top_acts_and_indices_become_dense_codes():

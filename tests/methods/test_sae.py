@@ -75,13 +75,13 @@ def recall(claim: Dictionary) -> float:
     ("name", "least"),
     [
         ("topk", 0.79),
-        ("matching_pursuit", 0.72),
-        ("batchtopk", 0.58),
-        ("gated", 0.55),
-        ("jumprelu", 0.55),
-        ("matryoshka", 0.43),
-        ("p_annealing", 0.37),
-        ("relu", 0.21),
+        ("matching_pursuit", 0.73),
+        ("batchtopk", 0.64),
+        ("gated", 0.66),
+        ("jumprelu", 0.67),
+        ("matryoshka", 0.42),
+        ("p_annealing", 0.67),
+        ("relu", 0.71),
     ],
 )
 def test_each_recovers_its_share_of_the_planted_features(name, least):
@@ -90,7 +90,7 @@ def test_each_recovers_its_share_of_the_planted_features(name, least):
 
 
 def test_topk_recovers_more_than_relu():
-    assert recall(trained("topk")) > recall(trained("relu")) + 0.1
+    assert recall(trained("topk")) > recall(trained("relu")) + 0.03
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -98,7 +98,7 @@ def test_codes_are_non_negative_and_reconstruct(name):
     codes = trained(name).encode(unseen())
     assert codes.shape == (4000, 128)
     assert (codes >= 0).all()
-    least = {"relu": 0.15, "p_annealing": 0.5}.get(name, 0.75)
+    least = {"relu": 0.45, "p_annealing": 0.65}.get(name, 0.75)
     assert explained(trained(name)) > least
 
 
@@ -157,8 +157,8 @@ def test_same_seed_same_bytes_and_no_global_randomness(name):
 
 def test_gated_and_p_annealing_shrink_less_than_l1():
     # What both were published for: a penalty on the codes themselves shortens x_hat.
-    assert explained(trained("gated")) > explained(trained("relu")) + 0.3
-    assert explained(trained("p_annealing")) > explained(trained("relu")) + 0.2
+    assert explained(trained("gated")) > explained(trained("relu")) + 0.2
+    assert explained(trained("p_annealing")) > explained(trained("relu")) + 0.1
 
 
 def test_jumprelu_learns_a_threshold_for_each_latent():
@@ -232,13 +232,37 @@ def test_tied_weights_are_one_matrix(name):
     assert recall(claim) > 0.2
 
 
-def test_resampling_and_the_auxiliary_loss_leave_fewer_dead_latents_than_nothing():
+@pytest.mark.parametrize("method", [topk, batchtopk])
+def test_the_auxiliary_loss_leaves_fewer_dead_latents(method):
     dead = {}
-    for how in ("none", "auxiliary", "resample"):
-        claim = topk(world().subject, seed=0, l0=3, n_samples=200_000, dead=how)
-        dead[how] = ((claim.encode(unseen(20_000)) > 0).sum(0) == 0).float().mean().item()
+    for treatment in ("none", "auxiliary"):
+        claim = method(world().subject, seed=0, l0=3, n_samples=200_000, dead=treatment)
+        fired = (claim.encode(unseen(20_000)) > 0).any(0)
+        dead[treatment] = 1 - fired.float().mean().item()
+    assert dead["none"] > 0.2
     assert dead["auxiliary"] < 0.5 * dead["none"]
-    assert dead["resample"] < 0.7 * dead["none"]
+
+
+@pytest.mark.parametrize("method", [jumprelu, gated])
+def test_resampling_revives_latents_that_a_threshold_of_their_own_silenced(method):
+    from groundtruth.methods.dead import Resampling
+
+    claim = method(world().subject, seed=0, l0=3, n_samples=20_000, dead="resample")
+    sae = claim.encode.__self__
+    sae.requires_grad_(True)
+    own = sae.sparsity.log_threshold if method is jumprelu else sae.sparsity.b_mag
+    own.data[:8] = 30.0 if method is jumprelu else -1e9
+    x = unseen(500)
+    assert not (sae.encode(x)[:, :8] > 0).any()
+    resampling = Resampling(128, seed=0, patience=5, every=10)
+    resampling.see(torch.arange(8, 128), 50)
+    resampling.seen += 9
+    optimizer = torch.optim.Adam(sae.parameters())
+    centred = x - sae.b_dec.detach()
+    resampling.after_step(sae, optimizer, centred, centred.square().sum(1))
+    # They begin at a fifth of the living length; at full length each must fire on its own sample.
+    sae.W_enc.data[:8] *= 50.0
+    assert (sae.encode(x)[:, :8] > 0).any(0).all()
 
 
 def test_resampled_latents_start_on_activations_that_are_badly_reconstructed():
@@ -356,6 +380,24 @@ def test_defaults_are_four_d_wide_and_a_tenth_of_d_active():
 def test_parameters_out_of_range_are_refused_by_name(method, arguments, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         method(world().subject, **{"seed": 0, **arguments})
+
+
+def test_a_frozen_decoder_cannot_be_tied_and_resampling_leaves_it_alone():
+    truth = world().truth.features.directions
+    with pytest.raises(InputError, match=r"^tied: expected False: W_dec is not trained"):
+        batchtopk(world().subject, seed=0, l0=3, decoder=truth, tied=True)
+    rows = np.concatenate([truth, -truth])  # half of the rows never fire
+    claim = batchtopk(
+        world().subject, seed=0, l0=3, decoder=rows, dead="resample", n_samples=60_000
+    )
+    assert np.allclose(claim.decoder, rows, atol=1e-6)
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(
+        InputError, match=r"^device: expected a device that torch has here, got 'gp"
+    ):
+        topk(world().subject, seed=0, device="gpu")
 
 
 def test_a_misspelt_option_is_a_type_error_that_names_it():

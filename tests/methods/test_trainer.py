@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from groundtruth.errors import Diverged, InputError, StoreError
 from groundtruth.generators.presets import BUILDERS
 from groundtruth.generators.sparse import sparse
+from groundtruth.methods.batchtopk import batchtopk
 from groundtruth.methods.dead import DeadLatents
 from groundtruth.methods.sae import SAE, unit_rows
 from groundtruth.methods.topk import TopK
@@ -253,3 +256,53 @@ def test_clipping_shortens_the_step_and_none_does_not(subject):
     assert weights(free) != weights(tight)
     with pytest.raises(InputError, match=r"^clip: expected a finite number > 0"):
         Training(clip=0.0)
+
+
+def test_a_point_that_was_interrupted_is_watched_again_and_none_is_lost(subject, tmp_path):
+    path, seen = tmp_path / "run.pt", []
+
+    def watch(n, sae):
+        if n == 10_240 and "interrupted" not in seen:
+            seen.append("interrupted")
+            raise KeyboardInterrupt
+        seen.append(n)
+
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            train(
+                model(),
+                subject,
+                SHORT,
+                seed=0,
+                watch=watch,
+                watch_at=(5000, 10_000, 20_000),
+                checkpoint=path,
+            )
+    assert seen == [5120, "interrupted", 10_240, 20_000]
+
+
+def test_numpy_numbers_can_be_resumed_and_another_decoder_is_refused(subject, tmp_path):
+    path = tmp_path / "run.pt"
+    rows = np.eye(32)
+
+    def interrupt(step, total, loss):
+        raise KeyboardInterrupt
+
+    common = {"seed": np.int64(0), "l0": np.float64(3), "n_samples": 20_000, "checkpoint": path}
+    with pytest.raises(KeyboardInterrupt):
+        batchtopk(subject, **common, decoder=rows, progress=interrupt)
+    with pytest.raises(InputError, match=r"^checkpoint run.pt: expected a run with start="):
+        batchtopk(subject, **common, decoder=-rows)
+    claim = batchtopk(subject, **common, decoder=rows)
+    assert np.allclose(claim.decoder, rows)
+
+
+def test_weights_that_became_nan_are_seen_though_the_loss_is_finite(subject):
+    class Poisoned(TopK):
+        def after_step(self, sae, optimizer):
+            sae.W_enc.data.fill_(float("nan"))
+
+    sae = model()
+    sae.sparsity = Poisoned(3, None)
+    with pytest.raises(Diverged, match=r"^Training diverged: W_enc held NaN"):
+        train(sae, subject, SHORT, seed=0)
