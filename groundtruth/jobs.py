@@ -219,8 +219,22 @@ def _hooks(
     if history is not None and entry.takes("watch"):
         hooks["watch"], hooks["watch_at"] = history.see, spec.watch_at
     if tell is not None and entry.takes("progress"):
-        hooks["progress"] = lambda step, n_steps, _loss: tell(f"{(step + 1) / n_steps:.0%}")
+        hooks["progress"] = _tell_tenths(tell)
     return hooks
+
+
+def _tell_tenths(tell: Callable[[str], None]) -> Callable[[int, int, float], None]:
+    """Progress that is told ten times a run, so that a log of many runs can still be read."""
+    told = -1
+
+    def progress(step: int, n_steps: int, _loss: float) -> None:
+        nonlocal told
+        tenth = 10 * (step + 1) // n_steps
+        if tenth > told:
+            told = tenth
+            tell(f"{10 * tenth}%")
+
+    return progress
 
 
 def _score(

@@ -75,6 +75,7 @@ def _encoder(data: ScoreData, n_train: int, tick: Tick) -> Made:
         n_samples=n_train,
         # The decoder is right from the start: small steps keep what the encoder starts with.
         lr=1e-3,
+        clip=None,
     )
     note = f"BatchTopK encoder on the true decoder, {n_train:,} training samples"
     return Made(take_outputs(claim, data, tick=tick), data, note)
