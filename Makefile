@@ -14,11 +14,12 @@ export GROUNDTRUTH_CACHE ?= $(CURDIR)/.cache
 demo: $(VENV)/.demo
 	$(VENV)/bin/groundtruth run demo --out demo
 
+# One thread for each worker: with more, workers wait for one another three times as long.
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -n 2 -m "not integration"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 -m "not integration"
 
 test-integrations: $(INTEGRATIONS)/.installed
-	$(INTEGRATIONS)/bin/python -m pytest tests/integrations -m integration
+	OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest tests/integrations -m integration
 
 check: lint types test doctest wheel
 
