@@ -13,16 +13,12 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-import torch
-import torch.nn.functional as F  # noqa: N812
 
+from groundtruth.slabs import Slabs
 from groundtruth.truth import FeatureTruth
 
 # Above this, hitting a cell many times to fill it costs more than drawing every cell.
 _DENSE_ABOVE = 0.9
-# Directions are multiplied this many columns at a time, so that the rows of the features that
-# fire most stay in the processor's cache; 64 to 128 were fastest, whole rows a quarter slower.
-_SLAB = 64
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,8 @@ class SparseSampler:
         return rate, dense
 
     @cached_property
-    def _slabs(self) -> list[torch.Tensor]:
-        """The directions in float32, cut into groups of columns."""
-        directions = torch.from_numpy(self.truth.directions.astype(np.float32))
-        # torch's own copies begin at a cache line; numpy's need not.
-        return [
-            slab.clone(memory_format=torch.contiguous_format)
-            for slab in directions.split(_SLAB, dim=1)
-        ]
+    def _directions(self) -> Slabs:
+        return Slabs(self.truth.directions)
 
     def _cells(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Sorted flat indices row * n_features + feature of the cells that fire."""
@@ -108,24 +98,12 @@ class SparseSampler:
         shape = (n, truth.n_features)
         codes = sp.csr_array((value, feature.astype(np.int32, copy=False), start), shape)
         codes.has_sorted_indices = True
-        x = self._mixed(codes)
+        x = self._directions.product(codes)
         if truth.bias.any():
             x += truth.bias.astype(np.float32)
         if truth.noise > 0:
             x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
         return x, codes
-
-    def _mixed(self, codes: sp.csr_array) -> np.ndarray:
-        """codes @ directions, (n, d) float32. Each row is summed in order, on any thread count."""
-        index, start = torch.from_numpy(codes.indices), torch.from_numpy(codes.indptr)
-        bags = {
-            "offsets": start.to(index.dtype),
-            "per_sample_weights": torch.from_numpy(codes.data),
-            "include_last_offset": True,
-            "mode": "sum",
-        }
-        parts = [F.embedding_bag(index, slab, **bags) for slab in self._slabs]
-        return torch.cat(parts, dim=1).numpy()
 
 
 def _distinct(cells: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from groundtruth.cards import describe_testbed
 from groundtruth.errors import Diverged, GroundtruthError
 from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import names
+from groundtruth.methods.checkpoint import is_damaged
 from groundtruth.methods.fit import source_digest
 from groundtruth.monitor import Monitor
 from groundtruth.report import Report
@@ -33,6 +34,9 @@ from groundtruth.testbed import Testbed
 
 WATCHED_ON_THE_WAY = ("recover.above_08", "recover.precision")
 """Besides what a `Monitor` always follows."""
+
+SCORING_ON_THE_WAY = Scoring(n_select=4096, n_score=2048, n_positives=5)
+"""Less than a `Monitor`'s: directions are compared exactly anyway."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def _run_method(
         data = ScoreData(testbed, job.settings.scoring)
         ladder.references(data, n_train=job.world.n_train)
         error, report = None, None
+        if is_damaged(store.checkpoint(key)):
+            _forget(store.checkpoint(key))
         history = History(testbed, store.checkpoint(key)) if spec.watch_at else None
         with provenance.Stopwatch() as watch:
             try:
@@ -161,12 +167,18 @@ def _run_method(
         if report is None:
             record["results"] = _floor_results(data, job.world.n_train, error or {})
             store.save(key, record, {})
-            return Done(job.label, (key,), 0, _failure(job, record))
-        record["results"] = {k: r.to_json() for k, r in report.results.items()}
-        store.save(key, record, explanation_tensors(report))
-        if history is not None:
-            history.path.unlink(missing_ok=True)
-    return Done(job.label, (key,), 0, ())
+        else:
+            record["results"] = {k: r.to_json() for k, r in report.results.items()}
+            store.save(key, record, explanation_tensors(report))
+        # A run that failed is not tried again, so nothing would ever go on from what it left.
+        _forget(store.checkpoint(key))
+        return Done(job.label, (key,), 0, _failure(job, record))
+
+
+def _forget(checkpoint: Path) -> None:
+    """Remove a checkpoint and the history beside it."""
+    for path in (checkpoint, checkpoint.with_suffix(".json")):
+        path.unlink(missing_ok=True)
 
 
 def _failure(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
@@ -181,7 +193,7 @@ class History:
 
     def __init__(self, testbed: Testbed, checkpoint: Path) -> None:
         self.path = checkpoint.with_suffix(".json")
-        self.monitor = Monitor(testbed, metrics=WATCHED_ON_THE_WAY)
+        self.monitor = Monitor(testbed, metrics=WATCHED_ON_THE_WAY, scoring=SCORING_ON_THE_WAY)
         if checkpoint.exists() and self.path.exists():
             with contextlib.suppress(GroundtruthError):  # a damaged history is begun again
                 self.monitor = Monitor.from_json(self.path.read_text(), testbed)

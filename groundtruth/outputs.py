@@ -21,6 +21,7 @@ from groundtruth import arrays, guard
 from groundtruth.errors import ExplanationError, GroundtruthError, MemoryRefused, MethodError
 from groundtruth.explanation import Dictionary
 from groundtruth.score_data import PARTS, ScoreData
+from groundtruth.slabs import Slabs
 
 BATCH_DEPENDENT = "batch_dependent"
 NONDETERMINISTIC = "nondeterministic"
@@ -43,7 +44,6 @@ MEMORY_LIMIT = 8 << 30
 # milliseconds.
 _SHORT_ABOVE = 1e7
 _SHORT_ERROR = 1e-5
-_SLAB = 64
 
 _PROBE = 256  # rows on which encode is called again to see whether codes are stable
 
@@ -308,13 +308,13 @@ class _Decoder:
     """
 
     def __init__(self, rows: np.ndarray, bias: np.ndarray) -> None:
-        self.rows, self.bias = rows, bias
+        self.rows, self.bias, self._short = rows, bias, Slabs(rows)
 
     def decode(self, codes: sp.csr_array, x: np.ndarray, out: np.ndarray) -> None:
         """x_hat (n, d) of codes (n, k), written to `out`; x (n, d) are the activations."""
         large = codes.nnz * self.rows.shape[1] >= _SHORT_ABOVE
         if large and codes.dtype == np.float32 and self._lengths.max() < 1e30:
-            np.add(self._short_product(codes), self.bias, out=out)
+            np.add(self._short.product(codes), self.bias, out=out)
             if self._suffices(codes, x, out):
                 return
         np.add(codes.astype(np.float64) @ self.rows, self.bias, out=out)
@@ -327,30 +327,9 @@ class _Decoder:
         allowed = _SHORT_ERROR * np.minimum(deviation, np.linalg.norm(x_hat, axis=1))
         return bool((error <= allowed).all() and sizes.max() < 1e37)
 
-    def _short_product(self, codes: sp.csr_array) -> np.ndarray:
-        import torch
-
-        index = torch.from_numpy(codes.indices)
-        bags = {
-            "offsets": torch.from_numpy(codes.indptr).to(index.dtype),
-            "per_sample_weights": torch.from_numpy(codes.data),
-            "include_last_offset": True,
-            "mode": "sum",
-        }
-        embedding_bag = torch.nn.functional.embedding_bag
-        return torch.cat([embedding_bag(index, s, **bags) for s in self._slabs], dim=1).numpy()
-
     @cached_property
     def _lengths(self) -> np.ndarray:
         return np.linalg.norm(self.rows, axis=1)
-
-    @cached_property
-    def _slabs(self) -> Any:
-        """The rows in float32, cut into groups of columns that fit the processor's cache."""
-        import torch
-
-        short = torch.from_numpy(self.rows.astype(np.float32))
-        return [slab.contiguous() for slab in short.split(_SLAB, dim=1)]
 
 
 def _check_range(name: str, x_hat: np.ndarray) -> None:

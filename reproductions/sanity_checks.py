@@ -32,7 +32,7 @@ METRICS = {
     "l0": "recon.l0",
     "dead": "recon.dead_frac",
 }
-KEY = ("testbed", "reading", "seed", "method", "start", "n_samples", "at")
+KEY = ("testbed", "reading", "seed", "method", "start", "dead", "n_samples", "at")
 COLUMNS = (*KEY, "kind", *METRICS, "floor", *(f"decile_{i}" for i in range(1, DECILES + 1)))
 
 # arXiv 2602.14111: explained variance and share of features with signed cosine above 0.8. Its text
@@ -83,6 +83,7 @@ def _row_key(run: StoredRun) -> dict[str, Any]:
         "seed": record["seed"],
         "method": record["method"]["name"],
         "start": parameters.get("start", ""),
+        "dead": parameters.get("dead", ""),
         "n_samples": n_samples,
         "at": n_samples,
     }

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "seeds",
         "hashing",
         "magnitude",
+        "slabs",
         "truth",
         "testbed",
         "explanation",

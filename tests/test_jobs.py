@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from groundtruth import jobs
 from groundtruth.explanation import Dictionary
@@ -65,6 +66,34 @@ def test_a_diverged_training_is_recorded_with_its_step(tmp_path):
     assert record["error"]["type"] == "Diverged"
     assert record["error"]["step"] >= 1
     assert "Training diverged" in done.failures[0]
+
+
+def test_a_failed_run_leaves_nothing_to_go_on_from(tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ValueError("after training")
+
+    monkeypatch.setattr(jobs.outputs, "take_outputs", fail)
+    told: list[str] = []
+    done = run_job(job(), tmp_path, told.append)
+    assert told[-1] == "100%"
+    assert "after training" in done.failures[0]
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", "another format"])
+def test_a_damaged_checkpoint_is_begun_again(undisturbed, tmp_path, damage):
+    left = Store(tmp_path).checkpoint(undisturbed.key)
+    left.parent.mkdir(parents=True)
+    if isinstance(damage, bytes):
+        left.write_bytes(damage)
+    else:
+        torch.save({"format": damage}, left)
+    left.with_suffix(".json").write_text("{}")
+    (key,) = run_job(job(), tmp_path).keys
+    again = Store(tmp_path).load(key)
+    assert again.record["status"] == "ok"
+    assert again.record["history"] == undisturbed.record["history"]
+    assert not list(left.parent.iterdir())
 
 
 def test_points_seen_twice_are_kept_once(tmp_path):

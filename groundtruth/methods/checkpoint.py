@@ -62,16 +62,8 @@ def read_checkpoint(
         InputError: it belongs to a run with other settings; which ones differ.
     """
     path = Path(path)
-    try:
-        state = torch.load(path, weights_only=True, map_location=run["device"] or "cpu")
-        held, (done, highest, watched) = state["run"], state["progress"]
-        if state["format"] != FORMAT:
-            raise KeyError("format")
-    except (OSError, ValueError, *_DAMAGE) as error:
-        raise StoreError(
-            f"{path.name}: expected a checkpoint of this version, got a damaged or foreign file "
-            f"({type(error).__name__}). Delete it to begin again."
-        ) from error
+    state = _loaded(path, run["device"])
+    held, (done, highest, watched) = state["run"], state["progress"]
     other = [key for key in run if held.get(key) != run[key]]
     if other:
         key = other[0]
@@ -88,3 +80,24 @@ def read_checkpoint(
             "Delete it to begin again, or name another file."
         ) from error
     return int(done), float(highest), int(watched)
+
+
+def is_damaged(path: str | Path) -> bool:
+    """Whether `path` is there, but is no checkpoint of this version."""
+    try:
+        return Path(path).exists() and not _loaded(Path(path), None)
+    except StoreError:
+        return True
+
+
+def _loaded(path: Path, device: str | None) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True, map_location=device or "cpu")
+        if state["format"] != FORMAT or len(state["progress"]) != 3 or not state["run"]:
+            raise KeyError("format")
+    except (OSError, ValueError, *_DAMAGE) as error:
+        raise StoreError(
+            f"{path.name}: expected a checkpoint of this version, got a damaged or foreign file "
+            f"({type(error).__name__}). Delete it to begin again."
+        ) from error
+    return state

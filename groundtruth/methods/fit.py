@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-import numpy as np
 import torch
 
 from groundtruth import hashing, seeds
@@ -136,10 +135,3 @@ def covariance_rows(subject: ActivationSubject, width: int, *, seed: int) -> tor
     generator = torch.Generator().manual_seed(init_seed("covariance", seed))
     drawn = torch.randn(width, subject.d, generator=generator, dtype=torch.float64)
     return unit_rows(drawn @ root.T).float()
-
-
-def count(value: object, name: str, least: int) -> int:
-    """A whole number, checked."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise reject(name, value, f"a whole number >= {least}")
-    return int(value)

@@ -69,7 +69,9 @@ def soft_frozen_decoder(
 
     Raises, Source: as for `frozen_decoder`.
     """
-    if not (isinstance(least_cosine, (int, float)) and -1 <= least_cosine <= 1):
+    if isinstance(least_cosine, bool) or not (
+        isinstance(least_cosine, (int, float)) and -1 <= least_cosine <= 1
+    ):
         raise reject("least_cosine", least_cosine, "a number between -1 and 1")
     hold = float(least_cosine)
     return _fit(subject, seed, width, l0, start, options, "soft-frozen-decoder", hold=hold)

@@ -129,7 +129,7 @@ def jumprelu(
         bandwidth: of the kernel by which thresholds learn, in scaled units.
         coefficient: of the penalty.
         dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
-        options: see `Options`; here `batch_size` is 256 and `clip` None unless given.
+        options: see `Options`; here `batch_size` is 256, `lr` 0.01 and `clip` None unless given.
 
     Raises:
         InputError: a parameter out of range.
@@ -152,7 +152,7 @@ def jumprelu(
             bandwidth=bandwidth,
             coefficient=coefficient,
         ),
-        training_of(options, batch_size=256, clip=None),
+        training_of(options, batch_size=256, lr=1e-2, clip=None),
         options,
         seed=seed,
         width=width,

@@ -28,7 +28,8 @@ class MatchingPursuit(Sparsity):
 
     def loss(self, sae: SAE, x: torch.Tensor) -> torch.Tensor:
         centred = x - sae.b_dec
-        chosen, sizes = self._pursue(sae.W_dec.detach(), centred.detach())
+        rows = sae.W_dec.detach()
+        chosen, sizes = self._pursue(rows, centred.detach() @ rows.T)
         residual = _Pursued.apply(centred, sae.W_dec, chosen, sizes)
         assert isinstance(residual, torch.Tensor)
         self.dead.see(chosen[sizes > 0], len(x))
@@ -43,15 +44,19 @@ class MatchingPursuit(Sparsity):
         size, at = (residual @ rows.detach().T).max(1)
         return (residual - size.relu()[:, None] * rows[at]).square().sum(1).mean()
 
-    def _pursue(self, rows: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents chosen and their codes, both (n, l0) in order; code 0 after the end."""
-        # Products with all rows are updated by the Gram matrix, which costs one row per sample
-        # and step; taking them again would cost d rows.
+    def _pursue(
+        self, rows: torch.Tensor, products: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents chosen and their codes, both (n, l0) in order; code 0 after the end.
+
+        Args:
+            products: (n, k) = x rows^T, used up. The Gram matrix keeps them those of the
+                residual, at one row per sample and step; taking them again would cost d rows.
+        """
         with torch.no_grad():
             gram = rows @ rows.T
-            products = x @ rows.T
-            chosen = torch.empty(len(x), self.l0, dtype=torch.int64, device=x.device)
-            sizes = x.new_empty(len(x), self.l0)
+            chosen = torch.empty(len(products), self.l0, dtype=torch.int64, device=rows.device)
+            sizes = products.new_empty(len(products), self.l0)
             for step in range(self.l0):
                 size, at = products.max(1)
                 size = size.relu()
@@ -60,16 +65,9 @@ class MatchingPursuit(Sparsity):
         return chosen, sizes
 
     def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
-        # `pre` is x W^T with tied weights and no bias; x itself is not needed.
-        with torch.no_grad():
-            gram, codes = sae.W_dec @ sae.W_dec.T, torch.zeros_like(pre)
-            products = pre.clone()
-            for _ in range(self.l0):
-                size, at = products.max(1)
-                size = size.relu()
-                codes.scatter_add_(1, at[:, None], size[:, None])
-                products -= size[:, None] * gram.index_select(0, at)
-        return codes
+        # `pre` is x W^T, for the weights are tied and there is no bias; x itself is not needed.
+        chosen, sizes = self._pursue(sae.W_dec, pre.clone())
+        return torch.zeros_like(pre).scatter_add_(1, chosen, sizes)
 
 
 class _Pursued(torch.autograd.Function):

@@ -101,7 +101,7 @@ def p_annealing(
     Interpretability with Board Game Models", 2024, https://arxiv.org/abs/2408.00113
     """
     width = check_width(width, subject.d)
-    if not (isinstance(p_end, (int, float)) and 0 < p_end <= 1):
+    if isinstance(p_end, bool) or not (isinstance(p_end, (int, float)) and 0 < p_end <= 1):
         raise reject("p_end", p_end, "a number above 0 and at most 1")
     if not (isinstance(begin, (int, float)) and 0 <= begin < 1):
         raise reject("begin", begin, "a share of the steps, at least 0 and below 1")
