@@ -211,7 +211,7 @@ def mcc_min(entry: Metric, c: Comparison) -> Result:
     return _mean(entry, c, cosine, floor, "random directions, simulated")
 
 
-@metric("recover.uniqueness", 1, "max", UNIT, "latent")
+@metric("recover.uniqueness", 1, "max", UNIT, "latent", success=False)
 def uniqueness(entry: Metric, c: Comparison) -> Result:
     """#{distinct argmax_i C_ij over live j} / live latents; random directions score high."""
     c.need_live()

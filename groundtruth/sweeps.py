@@ -540,6 +540,11 @@ def _grid(
     catalogue.check_parameters(entry, {**parameters, **dict.fromkeys(names.values())})
     widths = [None] if k is None else _numbers("k", k)
     sparsities = [None] if l0 is None else _numbers("l0", l0)
+    for width, value in itertools.product(widths, sparsities):
+        if width is not None and width != int(width):
+            raise reject("k", width, "whole numbers of latents")
+        if width is not None and value is not None and value > width:
+            raise reject("l0", value, f"at most the width {width}, of every width swept")
     settings = [(("k", width), ("l0", value)) for width in widths for value in sparsities]
     grid = [
         {**parameters, **{names[name]: value for name, value in setting if value is not None}}

@@ -34,8 +34,8 @@ CARD = {"name": "a world", "n_features": 8, "expected_l0": 4.0}
 
 
 def planted(subject: Any, *, seed: int, l0: float, width: int = 8) -> gt.Dictionary:
-    """The first `width` planted rows; l0 above 8 makes every latent fire."""
-    rows, shift = ROWS[:width], 0.0 if l0 <= 8 else 0.1
+    """The first `width` planted rows; an l0 of the width makes every latent fire."""
+    rows, shift = ROWS[:width], 0.0 if l0 < width else 0.1
     return gt.Dictionary(rows, lambda x: np.where(x @ rows.T + shift > 0.05, x @ rows.T + shift, 0))
 
 
@@ -70,19 +70,19 @@ def test_the_grid_is_run_in_order_and_measured() -> None:
     found = gt.sweep(
         planted,
         WORLD,
-        l0=[4, 16],
-        k=[2, 8],
+        l0=[1, 2],
+        k=[8, 2],
         seeds=(0, 1),
         scoring=SMALL,
         watch=lambda *said: told.append(said),
     )
-    asked = [(2, 4), (2, 16), (8, 4), (8, 16)]
+    asked = [(8, 1), (8, 2), (2, 1), (2, 2)]
     assert [(r.k, r.l0) for r in found.rows] == [pair for pair in asked for _ in (0, 1)]
     assert [r.seed for r in found.rows] == [0, 1] * 4
     assert [r.measured_k for r in found.rows] == [r.k for r in found.rows]
-    assert found.rows[-1].measured_l0 == 8 and found.rows[4].value(JOINT) == 1
-    assert found.rows[0].value(JOINT) == 0.25 and not found.interrupted
-    assert told[0] == ("planted (width=2, l0=4) seed 0", 0, 8) and told[-1][1:] == (8, 8)
+    assert found.rows[-1].measured_l0 == 2 and found.rows[0].value(JOINT) == 1
+    assert found.rows[4].value(JOINT) == 0.25 and not found.interrupted
+    assert told[0] == ("planted (width=8, l0=1) seed 0", 0, 8) and told[-1][1:] == (8, 8)
 
 
 def test_measured_l0_is_that_of_the_codes() -> None:
@@ -147,6 +147,12 @@ def fixed(subject: Any, *, seed: int) -> gt.Dictionary:
             planted,
             {"k": ["8"]},
             "k: expected numbers above 0, got '8'. Pass for example k=[4, 8, 16].",
+        ),
+        ("sae/topk", {"k": [8.5]}, "k: expected whole numbers of latents, got 8.5."),
+        (
+            "sae/topk",
+            {"k": [16, 8], "l0": [2, 9]},
+            "l0: expected at most the width 8, of every width swept, got 9.",
         ),
         (
             planted,
