@@ -30,7 +30,7 @@ METRICS = {
     "precision": "recover.joint_precision",
     "ev": "recon.ev_total",
     "l0": "recon.l0",
-    "dead": "recon.dead_frac",
+    "dead_frac": "recon.dead_frac",
 }
 KEY = ("testbed", "reading", "seed", "method", "start", "dead", "n_samples", "at")
 COLUMNS = (*KEY, "kind", *METRICS, "floor", *(f"decile_{i}" for i in range(1, DECILES + 1)))
@@ -136,20 +136,20 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def results_table(rows: list[dict[str, Any]]) -> str:
     """Every variant, world and budget beside the paper: means over seeds with the range."""
     lines = [
-        "| world | reading | variant | samples | seeds | explained variance | cosine above 0.8 "
-        "| recall at 0.9 | joint recall | L0 | paper: variance | paper: above 0.8 |",
-        "|" + "---|" * 12,
+        "| world | reading | variant | dead latents | samples | seeds | explained variance "
+        "| cosine above 0.8 | recall at 0.9 | joint recall | L0 | dead | paper: variance "
+        "| paper: above 0.8 |",
+        "|" + "---|" * 14,
     ]
     for key, group in _groups(rows, "sae/"):
-        world, reading, method, n_samples = key
+        world, reading, method, dead, n_samples = key
         ev, above = PAPER[world, method]
         cells = [_mean(group, "ev", "{:.3f}")]
         cells += [_mean(group, name, "{:.2%}") for name in ("above_08", "recall", "joint")]
-        cells.append(_mean(group, "l0", "{:.1f}"))
+        cells += [_mean(group, "l0", "{:.1f}", spread=False), _mean(group, "dead_frac", "{:.0%}")]
         lines.append(
-            f"| {_world(world)} | {reading} | {method[4:]} | {int(n_samples):,} | {len(group)} | "
-            + " | ".join(cells)
-            + f" | {ev} | {above} |"
+            f"| {_world(world)} | {reading} | {method[4:]} | {dead} | {int(n_samples):,} "
+            f"| {len(group)} | " + " | ".join(cells) + f" | {ev} | {above} |"
         )
     return "\n".join(lines)
 
@@ -174,20 +174,26 @@ def decile_table(rows: list[dict[str, Any]]) -> str:
     """Share above 0.8 by tenths of the features, the most frequent first."""
     tenths = range(1, DECILES + 1)
     lines = [
-        "| world | reading | variant | samples | " + " | ".join(str(i) for i in tenths) + " |",
-        "|" + "---|" * (4 + DECILES),
+        "| world | reading | variant | dead latents | samples | "
+        + " | ".join(str(i) for i in tenths)
+        + " |",
+        "|" + "---|" * (5 + DECILES),
     ]
-    for (world, reading, method, n_samples), group in _groups(rows, "sae/"):
+    for (world, reading, method, dead, n_samples), group in _groups(rows, "sae/"):
         if "variable" in world:
             cells = " | ".join(_mean(group, f"decile_{i}", "{:.1%}", spread=False) for i in tenths)
             lines.append(
-                f"| {_world(world)} | {reading} | {method[4:]} | {int(n_samples):,} | {cells} |"
+                f"| {_world(world)} | {reading} | {method[4:]} | {dead} | {int(n_samples):,} "
+                f"| {cells} |"
             )
     return "\n".join(lines)
 
 
 def draw_samples(rows: list[dict[str, Any]], path: Path) -> None:
-    """Share above 0.8 against training samples, one panel per world; thin lines are seeds."""
+    """Share above 0.8 against training samples, one panel per world.
+
+    Thin lines are the short runs, one per seed; dashed ones leave dead latents alone.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -207,6 +213,7 @@ def draw_samples(rows: list[dict[str, Any]], path: Path) -> None:
                 [100 * float(row["above_08"]) for row in line],
                 color=colours[method],
                 linewidth=1.8 if long else 0.8,
+                linestyle="--" if line[0]["dead"] == "none" else "-",
                 label=label,
             )
         axis.set(xscale="log", xlabel="training samples", title=_world(world))
@@ -222,20 +229,20 @@ def _lines(rows: list[dict[str, Any]], world: str) -> list[list[dict[str, Any]]]
     for row in rows:
         mine = row["testbed"] == world and row["reading"] == "sigma"
         if mine and row["method"].startswith("sae/") and row["above_08"] not in ("", None):
-            key = (row["method"], str(row["n_samples"]), str(row["seed"]))
+            key = (row["method"], row["dead"], str(row["n_samples"]), str(row["seed"]))
             found.setdefault(key, []).append(row)
     return [sorted(line, key=lambda row: int(row["at"])) for _, line in sorted(found.items())]
 
 
 def _groups(
     rows: list[dict[str, Any]], prefix: str
-) -> list[tuple[tuple[str, str, str, str], list[dict[str, Any]]]]:
-    found: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
+) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if row["kind"] == "method" and row["method"].startswith(prefix):
-            key = (row["testbed"], row["reading"], row["method"], str(row["n_samples"]))
+            key = tuple(str(row[n]) for n in ("testbed", "reading", "method", "dead", "n_samples"))
             found.setdefault(key, []).append(row)
-    return sorted(found.items(), key=lambda item: (*item[0][:3], int(item[0][3])))
+    return sorted(found.items(), key=lambda item: (*item[0][:-1], int(item[0][-1])))
 
 
 def _mean(group: list[dict[str, Any]], name: str, form: str, *, spread: bool = True) -> str:
