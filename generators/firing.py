@@ -34,6 +34,21 @@ def zipf(
     return first * np.arange(1, n_features + 1, dtype=np.float64) ** -exponent
 
 
+def zipf_range(
+    n_features: int, rng: np.random.Generator, *, exponent: float, high: float, low: float
+) -> np.ndarray:
+    """r_i = i^-exponent moved and stretched to [low, high]: SAELens's "Zipf", no power law.
+
+    p_i = low + (high - low) (r_i - r_n) / (r_1 - r_n).
+    """
+    if not np.isfinite(exponent) or exponent < 0:
+        raise reject("firing.exponent", exponent, "a finite number >= 0")
+    low, high = _ordered(low, high)
+    rank = np.arange(1, n_features + 1, dtype=np.float64) ** -exponent
+    span = rank[0] - rank[-1]
+    return low + (high - low) * ((rank - rank[-1]) / span if span > 0 else np.ones(n_features))
+
+
 def linear(n_features: int, rng: np.random.Generator, *, first: float, last: float) -> np.ndarray:
     """p_i from `first` to `last` in equal steps."""
     first, last = _probability("firing.first", first), _probability("firing.last", last)
@@ -55,6 +70,7 @@ LAWS: dict[str, Callable[..., np.ndarray]] = {
     "constant": constant,
     "log-uniform": log_uniform,
     "zipf": zipf,
+    "zipf-range": zipf_range,
     "linear": linear,
     "given": given,
 }

@@ -1,10 +1,4 @@
-"""The sparse sampler: memory and time grow with the features that fire, not with all features.
-
-Independent Bernoulli cells by a Poisson process: give feature i the rate -log(1 - p_i) per
-sample. A cell holds at least one point with probability 1 - exp(log(1 - p_i)) = p_i, and cells
-are independent, so the cells that were hit are exactly the firings. Points that fall into one
-cell merge; nothing is approximated.
-"""
+"""The sparse sampler: memory and time grow with the features that fire, not with all features."""
 
 from __future__ import annotations
 
@@ -14,11 +8,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from groundtruth.generators.cells import BernoulliCells, distinct
 from groundtruth.slabs import Slabs
 from groundtruth.truth import FeatureTruth
-
-# Above this, hitting a cell many times to fill it costs more than drawing every cell.
-_DENSE_ABOVE = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class SparseSampler:
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, sp.csr_array]:
         """x (n, d) float32 and codes (n, n_features) CSR float32, indices sorted."""
-        return self._finish(rng, self._cells(rng, n), n)
+        return self._finish(rng, self._cells.draw(rng, n), n)
 
     def draw_active(
         self, rng: np.random.Generator, features: np.ndarray
@@ -48,33 +40,16 @@ class SparseSampler:
         """
         n = len(features)
         forced = np.arange(n) * self.truth.n_features + features
-        cells = _distinct(np.concatenate([self._cells(rng, n), forced]))
+        cells = distinct(np.concatenate([self._cells.draw(rng, n), forced]))
         return self._finish(rng, cells, n, np.searchsorted(cells, forced))
 
     @cached_property
-    def _rates(self) -> tuple[np.ndarray, np.ndarray]:
-        dense = np.flatnonzero(self.fires > _DENSE_ABOVE)
-        rate = -np.log1p(-np.where(self.fires > _DENSE_ABOVE, 0.0, self.fires))
-        return rate, dense
+    def _cells(self) -> BernoulliCells:
+        return BernoulliCells(self.fires)
 
     @cached_property
     def _directions(self) -> Slabs:
         return Slabs(self.truth.directions)
-
-    def _cells(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Sorted flat indices row * n_features + feature of the cells that fire."""
-        rate, dense = self._rates
-        n_features = self.truth.n_features
-        # Half the width sorts in half the time.
-        kind = np.int32 if n * n_features < 2**31 else np.int64
-        counts = rng.poisson(n * rate)
-        feature = np.repeat(np.arange(n_features, dtype=kind), counts)
-        cells = rng.integers(0, n, len(feature), dtype=kind) * kind(n_features) + feature
-        if len(dense):
-            hit = rng.random((n, len(dense))) < self.fires[dense]
-            row, extra = np.nonzero(hit)
-            cells = np.concatenate([cells, (row * n_features + dense[extra]).astype(kind)])
-        return _distinct(cells)
 
     def _finish(
         self,
@@ -104,11 +79,3 @@ class SparseSampler:
         if truth.noise > 0:
             x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
         return x, codes
-
-
-def _distinct(cells: np.ndarray) -> np.ndarray:
-    """The different entries, sorted."""
-    cells = np.sort(cells)
-    new = np.ones(len(cells), dtype=bool)
-    np.not_equal(cells[1:], cells[:-1], out=new[1:])
-    return cells[new]

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from groundtruth import seeds
-from groundtruth.errors import InputError, reject
-from groundtruth.generators import dictionaries, firing
+from groundtruth.errors import InputError, UnknownName, reject
+from groundtruth.generators import dictionaries, firing, magnitudes, structures
 from groundtruth.generators.sampling import SparseSampler
+from groundtruth.generators.structured import StructuredSampler
 from groundtruth.magnitude import MagnitudeLaw
+from groundtruth.structure import Structure
 from groundtruth.testbed import Recipe, Testbed
 from groundtruth.truth import FeatureTruth, Truth
+
+SHUFFLED = ("firing", "hierarchy", "magnitude")
+"""What can be shuffled over the features."""
 
 
 def sparse(
@@ -33,26 +38,54 @@ def sparse(
     bias: float = 0.0,
     scale: float = 1.0,
     rotate: bool = False,
+    hierarchy: Mapping[str, Any] | None = None,
+    correlation: Mapping[str, Any] | None = None,
+    exclusive: Sequence[Sequence[int]] = (),
+    together: Sequence[Sequence[int]] = (),
+    signed: bool = False,
+    shuffle: Sequence[str] | str = (),
 ) -> Testbed:
-    """A world of independent sparse features.
+    """A world of sparse features, independent or structured.
 
     x = scale (sum_i a_i d_i + bias u + noise e), with u a random unit vector, e ~ N(0, I_d),
     a_i = m_i with probability p_i and 0 otherwise, m_i from the magnitude law. The truth is
     stated in activation units: `scale` is folded into magnitudes, bias and noise.
 
+    Features fire independently unless one of `hierarchy`, `correlation`, `exclusive` or `together`
+    says otherwise; they compose. What comes out is in `truth.features.structure`.
+
     Args:
         seed: of the world: directions, probabilities, and all streams.
         n_features, d: sizes.
         firing: {"law": name, ...}: constant(probability), log-uniform(low, high),
-            zipf(exponent, first), linear(first, last), given(values).
+            zipf(exponent, first), zipf-range(exponent, high, low), linear(first, last),
+            given(values).
         magnitude: {"law": name, ...}: constant(value), uniform(low, high),
-            log-normal(mu, sigma), rectified-normal(mean, std), exponential(mean).
+            log-normal(mu, sigma), rectified-normal(mean, std), exponential(mean). A parameter is a
+            number, one per feature, or {"law": "linear", "first": ..., "last": ...} or
+            {"law": "folded-normal", "mean": ..., "std": ...} over the features.
         dictionary: {"law": name, ...}: sphere, orthonormal, simplex, equiangular,
             low-coherence(n_steps), given(directions).
         noise: standard deviation per dimension, before `scale`.
         bias: length of the constant offset, before `scale`.
         scale: factor on everything, > 0.
         rotate: apply one random rotation to directions and bias.
+        hierarchy: trees, in which a child fires only if its parent does. Regular ones, numbered
+            level by level from feature 0: {"roots", "branching", "depth", "exclusive": share of
+            parents of whose children at most one fires (1)}; or {"parents": one index per feature,
+            -1 for a root, "exclusive": groups of siblings}. With "scale_children": True a child's
+            magnitude is multiplied by its parent's over its mean. "law" is "exact_marginals" (every
+            feature fires with exactly the probability that `firing` gives it) or "as_published"
+            (SAELens: a first-order compensation, clamped; features then fire more or less often
+            than configured, and the truth says how often).
+        correlation: a Gaussian copula. {"law": "low-rank", "rank", "scale"}: factors with
+            N(0, scale^2) loadings; {"law": "full", "matrix"}: correlations of the Gaussians. Under
+            "exact_marginals" children only depend on their parents.
+        exclusive: groups of roots of which at most one fires.
+        together: groups of features that always fire together, as often as their first.
+        signed: each firing has a random sign.
+        shuffle: what is not in the order of the features but shuffled over them: any of "firing",
+            "magnitude", "hierarchy". Directions never depend on the order.
 
     Returns:
         Testbed of truth class "analytic".
@@ -65,6 +98,14 @@ def sparse(
         >>> bool(np.isclose(world.truth.features.coherence, 5 ** -0.5))
         True
     """
+    structured = {
+        "hierarchy": None if hierarchy is None else _plain("hierarchy", hierarchy),
+        "correlation": None if correlation is None else _plain("correlation", correlation),
+        "exclusive": [np.asarray(group).tolist() for group in exclusive],
+        "together": [np.asarray(group).tolist() for group in together],
+        "signed": bool(signed),
+        "shuffle": _shuffled(shuffle),
+    }
     recipe = Recipe(
         name,
         {
@@ -77,6 +118,7 @@ def sparse(
             "bias": _number("bias", bias, positive=False),
             "scale": _number("scale", scale, positive=True),
             "rotate": bool(rotate),
+            **{key: value for key, value in structured.items() if value},
         },
         seeds.check_seed(seed),
     )
@@ -90,6 +132,8 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
     fires = firing.firing_probability(
         p["n_features"], seeds.generator(root, "firing"), **p["firing"]
     )
+    if "firing" in p.get("shuffle", ()):
+        fires = seeds.generator(root, "shuffle", "firing").permutation(fires)
     directions = dictionaries.dictionary(
         p["n_features"], p["d"], seeds.generator(root, "dictionary"), **p["dictionary"]
     )
@@ -97,31 +141,51 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
     if p["rotate"]:
         rotation = dictionaries.random_rotation(p["d"], seeds.generator(root, "rotation"))
         directions, offset = directions @ rotation, offset @ rotation
-    law_name = p["magnitude"]["law"]
-    law = MagnitudeLaw(
-        law_name, {k: v for k, v in p["magnitude"].items() if k != "law"}, p["scale"]
-    )
+    law = magnitudes.magnitude(p["n_features"], root, p)
     if np.any(law.mean < 1e-33) or np.any(law.second_moment > 1e66):
         raise InputError(
             f"scale, magnitude: expected mean magnitudes between 1e-33 and 1e33, got "
             f"{np.min(law.mean):.3g} to {np.max(law.mean):.3g}. Activations are float32, which "
             "holds nothing beyond."
         )
+    structure = None
     # A rectified magnitude may be 0; then nothing fired, and the exact marginal says so.
     exact = fires * (1.0 - law.zero_probability)
+    if any(key in p for key in ("hierarchy", "correlation", "exclusive", "together", "signed")):
+        structure = _structure(p, root, fires, law)
+        exact = structure.marginal.value
     features = FeatureTruth(
         directions=dictionaries.unit_rows(directions),
         firing_probability=exact,
         magnitude=law,
         bias=p["scale"] * offset,
         noise=p["scale"] * p["noise"],
+        signed=p.get("signed", False),
+        structure=structure,
     )
     if np.all(exact == 0):
         raise InputError(
             "firing: every feature has probability 0, so the world is constant. Raise it."
         )
-    return Testbed(
-        recipe.name, recipe, Truth(features), SparseSampler(features, fires), root, source=source
+    sampler = SparseSampler(features, fires) if structure is None else StructuredSampler(features)
+    return Testbed(recipe.name, recipe, Truth(features), sampler, root, source=source)
+
+
+def _structure(p: dict[str, Any], root: bytes, fires: np.ndarray, law: MagnitudeLaw) -> Structure:
+    n = p["n_features"]
+    places = None
+    if "hierarchy" in p.get("shuffle", ()):
+        places = seeds.generator(root, "shuffle", "hierarchy").permutation(n)
+    return structures.structure_of(
+        fires,
+        np.broadcast_to(1.0 - law.zero_probability, n),
+        law,
+        seeds.generator(root, "structure"),
+        hierarchy=p.get("hierarchy"),
+        correlation=p.get("correlation"),
+        exclusive=p.get("exclusive", ()),
+        together=p.get("together", ()),
+        places=places,
     )
 
 
@@ -130,7 +194,27 @@ def _law(name: str, value: object, default: dict[str, Any]) -> dict[str, Any]:
         return dict(default) if value == default["law"] else {"law": value}
     if not isinstance(value, Mapping) or "law" not in value:
         raise reject(name, value, 'a law, such as {"law": "constant", ...}')
-    return {str(k): np.asarray(v).tolist() if k != "law" else v for k, v in value.items()}
+    return {
+        str(k): v if k == "law" else dict(v) if isinstance(v, Mapping) else np.asarray(v).tolist()
+        for k, v in value.items()
+    }
+
+
+def _plain(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise reject(name, value, "a mapping, or None")
+    return {
+        str(k): v.tolist() if isinstance(v, (np.ndarray, np.generic)) else v
+        for k, v in value.items()
+    }
+
+
+def _shuffled(value: Sequence[str] | str) -> list[str]:
+    names = [value] if isinstance(value, str) else list(value)
+    for name in names:
+        if name not in SHUFFLED:
+            raise UnknownName("what to shuffle", str(name), SHUFFLED)
+    return sorted(set(names))
 
 
 def _size(name: str, value: object) -> int:

@@ -195,6 +195,9 @@ class Testbed:
             "shape": list(x.shape),
             "root": hashlib.sha256(b"root" + self.root).hexdigest(),
         }
+        if f.structure is not None:
+            arrays.update(f.structure.arrays())
+            laws["choice"] = f.structure.choice
         return hashing.content_hash(laws, arrays)
 
     @cached_property

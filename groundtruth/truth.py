@@ -9,12 +9,15 @@ import numpy as np
 
 from groundtruth.errors import InputError, reject
 from groundtruth.magnitude import MagnitudeLaw
+from groundtruth.moments import covariance
+from groundtruth.structure import Structure
 
 IDENTIFIABLE = "identifiable"
 NEVER_ACTIVE = "never_active"
 SAMPLE_LIMITED = "sample_limited"
 ALWAYS_CONSTANT = "always_constant"
 DUPLICATE = "duplicate"
+ALWAYS_COACTIVE = "always_coactive"
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,23 @@ class Identifiability:
 
 @dataclass(frozen=True)
 class FeatureTruth:
-    """A planted dictionary: x = sum_i a_i d_i + bias + noise, with independent firing.
+    """A planted dictionary: x = sum_i a_i d_i + bias + noise.
 
-    a_i is 0 with probability 1 - p_i and a draw of the magnitude law with probability p_i.
+    a_i is 0 with probability 1 - p_i and a draw of the magnitude law with probability p_i. Features
+    fire independently, or by a `Structure`.
 
     Fields:
         directions: (n_features, d) unit rows d_i.
-        firing_probability: (n_features,) p_i = P(a_i != 0), exact.
-        magnitude: the law of a_i given that it fires, in activation units.
+        firing_probability: (n_features,) p_i = P(a_i != 0), exact; or, where a structure has no
+            closed form, to the standard error that `structure.marginal` states.
+        magnitude: the law of a_i given that it fires, in activation units; of a child that its
+            parent scales, before that.
         bias: (d,) in activation units.
         noise: standard deviation per dimension of isotropic Gaussian noise, >= 0.
         signed: whether a_i may be negative. If not, a sign-flipped decoder row is wrong.
         names: one per feature; "f0", "f1", ... if not given.
         site: where the activations are read.
+        structure: how features fire together; None if independently.
 
     Raises:
         InputError: wrong shapes, non-finite values, rows that are not unit, p outside [0, 1].
@@ -67,6 +74,7 @@ class FeatureTruth:
     signed: bool = False
     names: tuple[str, ...] = ()
     site: str = "activations"
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         directions = _frozen("truth.directions", self.directions, 2)
@@ -91,6 +99,8 @@ class FeatureTruth:
         bias = _frozen("truth.bias", self.bias, 1)
         if bias.shape != (d,):
             raise reject("truth.bias", bias.shape, f"shape ({d},)")
+        if self.structure is not None and self.structure.n_features != n:
+            raise reject("truth.structure", self.structure.n_features, f"{n} features")
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise reject("truth.noise", self.noise, "a finite number >= 0")
         names = self.names or tuple(f"f{i}" for i in range(n))
@@ -119,14 +129,24 @@ class FeatureTruth:
         return float(self.firing_probability.sum())
 
     @cached_property
+    def size_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_features,) E[|a_i|] and E[a_i^2], given that feature i fires."""
+        first, second = self.magnitude.mean, self.magnitude.second_moment
+        if self.structure is not None:
+            first, second = self.structure.scaled_moments(first, second)
+        n = self.n_features
+        return _locked(np.broadcast_to(first, n).copy()), _locked(np.broadcast_to(second, n).copy())
+
+    @cached_property
     def mean_activity(self) -> np.ndarray:
-        """(n_features,) E[a_i]."""
-        return _locked(self.firing_probability * self.magnitude.mean)
+        """(n_features,) E[a_i]; 0 if both signs are equally likely."""
+        mean = self.firing_probability * self.size_moments[0]
+        return _locked(np.zeros(self.n_features) if self.signed else mean)
 
     @cached_property
     def variance(self) -> np.ndarray:
-        """(n_features,) Var(a_i) = p_i E[m^2] - (p_i E[m])^2: the energy v_i of the feature."""
-        second = self.firing_probability * self.magnitude.second_moment
+        """(n_features,) Var(a_i) = p_i E[m^2] - E[a_i]^2: the energy v_i of the feature."""
+        second = self.firing_probability * self.size_moments[1]
         return _locked(np.maximum(0.0, second - self.mean_activity**2))
 
     @cached_property
@@ -142,9 +162,14 @@ class FeatureTruth:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """(d, d) Cov(x) = D^T diag(v) D + noise^2 I, exact (features fire independently)."""
-        weighted = self.directions * self.variance[:, None]
-        return _locked(self.directions.T @ weighted + self.noise**2 * np.eye(self.d))
+        """(d, d) Cov(x): D^T diag(v) D + noise^2 I if features fire independently, or have a
+        sign of their own; else by `moments.covariance`."""
+        isotropic = self.noise**2 * np.eye(self.d)
+        if self.structure is None or self.signed:
+            weighted = self.directions * self.variance[:, None]
+            return _locked(self.directions.T @ weighted + isotropic)
+        first, second = self.size_moments
+        return _locked(covariance(self.structure, self.directions, first, second) + isotropic)
 
     @cached_property
     def coherence(self) -> float:
@@ -158,7 +183,9 @@ class FeatureTruth:
         return max(-1.0, top)
 
     def coactivation(self, first: int, second: int) -> float:
-        """P(a_first != 0 and a_second != 0), exact."""
+        """P(a_first != 0 and a_second != 0), exact; see `Structure.joint` for its error, if any."""
+        if self.structure is not None:
+            return float(self.structure.joint([first, second]).value)
         p = self.firing_probability
         return float(p[first] if first == second else p[first] * p[second])
 
@@ -193,7 +220,9 @@ class FeatureTruth:
         classes = np.full(self.n_features, IDENTIFIABLE, dtype=object)
         classes[occurrences < needed] = SAMPLE_LIMITED
         classes[self._duplicates()] = DUPLICATE
-        size = self.firing_probability * self.magnitude.second_moment
+        if self.structure is not None:
+            classes[self._coactive()] = ALWAYS_COACTIVE
+        size = self.firing_probability * self.size_moments[1]
         constant = (self.firing_probability == 1) & (self.variance <= 1e-18 * size)
         classes[constant] = ALWAYS_CONSTANT
         classes[occurrences == 0] = NEVER_ACTIVE
@@ -204,10 +233,24 @@ class FeatureTruth:
                 f"too few for cosine {threshold}, even with labels"
             ),
             DUPLICATE: "another feature has the same direction",
+            ALWAYS_COACTIVE: (
+                "it and another feature always fire together: activations tell the plane of the "
+                "two, and their axes at best by higher moments"
+            ),
             ALWAYS_CONSTANT: "always on at a constant value: absorbed in the bias",
             NEVER_ACTIVE: "never fires",
         }
         return Identifiability(n_train, threshold, classes, reasons)
+
+    def _coactive(self) -> np.ndarray:
+        """(n_features,) whether P(i and its parent, or a child) is P(i)."""
+        assert self.structure is not None
+        parent, p = self.structure.parent, self.firing_probability
+        child = np.flatnonzero(parent >= 0)
+        child = child[(p[child] == p[parent[child]]) & (p[child] > 0)]
+        found = np.zeros(self.n_features, dtype=bool)
+        found[child] = found[parent[child]] = True
+        return found
 
     def _duplicates(self) -> np.ndarray:
         rounded = np.round(self.directions, 9) + 0.0

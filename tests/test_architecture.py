@@ -19,6 +19,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "hashing",
         "magnitude",
         "slabs",
+        "structure",
+        "moments",
         "truth",
         "testbed",
         "explanation",

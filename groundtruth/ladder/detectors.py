@@ -73,13 +73,16 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
 
     For Gaussian interference this is the best linear detector (Fisher's discriminant). Positives
     are made from silent samples: under independent firing, x + m d_i with m from the magnitude
-    law has exactly the law of x given that feature i fires.
+    law has exactly the law of x given that feature i fires. Where features fire by a structure,
+    positives are drawn given that the feature fires.
     """
     truth = data.truth
     weights = unit_response(
         truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True), truth.directions
     )
     detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
+    if truth.structure is not None:
+        return replace(detectors, thresholds=_thresholds_by_draws(data, detectors))
     return replace(detectors, thresholds=_thresholds_by_injection(data, detectors, rng))
 
 
@@ -134,6 +137,24 @@ def _thresholds_by_injection(
         injected = silent + _positive_magnitudes(truth, i, len(silent), rng)
         positive = np.concatenate([score[rows], injected])
         out[i] = best_threshold(positive, silent, truth.firing_probability[i])
+    return out
+
+
+def _thresholds_by_draws(data: ScoreData, detectors: Detectors) -> np.ndarray:
+    truth, out = data.truth, np.empty(data.truth.n_features)
+    x = np.concatenate([rows for rows, _ in data.chunks("select")])
+    active, per_feature = data.select.tocsc(), data.scoring.positives_for(truth.n_features)
+    for i in range(truth.n_features):
+        one = replace(detectors, weights=detectors.weights[i : i + 1])
+        score = one.scores(x)[:, 0]
+        rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
+        found = [score[rows]]
+        if truth.firing_probability[i] > 0 and len(rows) < per_feature:
+            given = np.full(per_feature, i)
+            found.append(one.scores(data.testbed.active_block("select", i, given)[0])[:, 0])
+        silent = np.delete(score, rows)
+        p = truth.firing_probability[i]
+        out[i] = best_threshold(np.concatenate(found), silent, p)
     return out
 
 
