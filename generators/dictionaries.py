@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from groundtruth.errors import InputError, UnknownName, reject
+from groundtruth.generators.orthogonalised import orthogonalised
 
 
 def sphere(n_features: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -111,6 +112,7 @@ LAWS: dict[str, Callable[..., np.ndarray]] = {
     "simplex": simplex,
     "equiangular": equiangular,
     "low-coherence": low_coherence,
+    "orthogonalised": orthogonalised,
     "given": given,
 }
 

@@ -155,7 +155,7 @@ class _Paths:
                 * structure.present[all_of]
             )
             own = np.arange(len(on)), place[on]
-            out[on] = winning(events)[own] / np.maximum(events[own], 1e-300)
+            out[on] = winning(events[:, :, None])[:, :, 0][own] / np.maximum(events[own], 1e-300)
         return out
 
     @cached_property

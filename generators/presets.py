@@ -12,6 +12,19 @@ from groundtruth.testbed import Testbed
 
 SANITY = 'Korznikov et al., "Sanity Checks for Sparse Autoencoders", 2026, arXiv 2602.14111'
 
+SYNTHSAEBENCH = 'Chanin and Garriga-Alonso, "SynthSAEBench", 2026, https://arxiv.org/abs/2602.14687'
+
+ABSORPTION = (
+    'Chanin et al., "A is for Absorption", 2024, https://arxiv.org/abs/2409.14507; the closed form '
+    "is ours"
+)
+HEDGING = (
+    'Chanin et al., "Feature Hedging", 2025, https://arxiv.org/abs/2505.11756; the closed form is '
+    "ours"
+)
+WRONG_L0 = "chanind/sparse-but-wrong-paper, notebooks/small_toy_model_experiments.ipynb"
+TREE = "noanabeshima/matryoshka-saes, tree.json"
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -44,6 +57,44 @@ def _log_normal(parameters: dict[str, Any]) -> Any:
         raise UnknownName("reading of log_normal", str(reading), sigmas)
     default = {"law": "log-normal", "mu": 0.0, "sigma": sigmas[reading]}
     return parameters.get("magnitude", default)
+
+
+def _synthsaebench(n_features: int, d: int, roots: int) -> dict[str, Any]:
+    return {
+        "n_features": n_features,
+        "d": d,
+        "firing": {"law": "zipf-range", "exponent": 0.5, "high": 0.4, "low": 5e-4},
+        "magnitude": {
+            "law": "rectified-normal",
+            "mean": {"law": "linear", "first": 5.0, "last": 4.0},
+            "std": {"law": "folded-normal", "mean": 0.5, "std": 0.5},
+        },
+        "dictionary": {"law": "orthogonalised", "n_steps": 100, "lr": 3e-4},
+        "bias": 0.5,
+        "hierarchy": {
+            "law": "as_published",
+            "roots": roots,
+            "branching": 4,
+            "depth": 3,
+            "exclusive": 1.0,
+            "scale_children": True,
+        },
+        "correlation": {"law": "low-rank", "rank": 25, "scale": 0.1},
+    }
+
+
+def _wrong_l0(correlation: float) -> dict[str, Any]:
+    matrix = [[float(i == j) for j in range(5)] for i in range(5)]
+    for i in range(1, 5):
+        matrix[0][i] = matrix[i][0] = correlation
+    return {
+        "n_features": 5,
+        "d": 20,
+        "firing": {"law": "constant", "probability": 0.4},
+        "magnitude": {"law": "rectified-normal", "mean": 1.0, "std": 0.15},
+        "dictionary": {"law": "orthonormal"},
+        "correlation": {"law": "full", "matrix": matrix},
+    }
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -112,6 +163,102 @@ PRESETS: tuple[Preset, ...] = (
             "dictionary": {"law": "low-coherence", "n_steps": 60},
             "noise": 0.01,
             "bias": 0.5,
+        },
+    ),
+    Preset(
+        "synthsaebench-16k",
+        "16,384 features in 768 dimensions, about 34 at a time: 128 trees, exclusive children "
+        "scaled by their parents, a copula of rank 25, an affinely rescaled Zipf law. The "
+        "published distribution, its first-order compensation included.",
+        SYNTHSAEBENCH,
+        1,
+        _synthsaebench(16_384, 768, 128),
+    ),
+    Preset(
+        "synthsaebench-1k",
+        "1,024 features in 96 dimensions, 8 trees: the laws of synthsaebench-16k for two cores.",
+        SYNTHSAEBENCH,
+        1,
+        _synthsaebench(1024, 96, 8),
+    ),
+    Preset(
+        "failure/absorption",
+        "8 orthonormal features in 8 dimensions, 1 at a time: four parents, each with a child that "
+        "fires in a quarter of its firings. A latent for parent and child together, at cosine "
+        "0.7071 to each, saves 2 - sqrt 2 of the L1 penalty per firing of a child: sparsity "
+        "prefers it to the planted dictionary.",
+        ABSORPTION,
+        1,
+        {
+            "n_features": 8,
+            "d": 8,
+            "firing": {"law": "given", "values": [0.2] * 4 + [0.05] * 4},
+            "magnitude": {"law": "constant", "value": 1.0},
+            "dictionary": {"law": "orthonormal"},
+            "hierarchy": {"parents": [-1, -1, -1, -1, 0, 1, 2, 3]},
+        },
+    ),
+    Preset(
+        "failure/hedging",
+        "2 orthonormal features in 50 dimensions: a parent (probability 0.25) and its child (0.2 "
+        "given the parent), for a dictionary of one latent, whose optimum has cosines 0.9699 and "
+        "0.2434 to the two: it mixes a part of the child into the parent.",
+        HEDGING,
+        1,
+        {
+            "n_features": 2,
+            "d": 50,
+            "firing": {"law": "given", "values": [0.25, 0.05]},
+            "magnitude": {"law": "constant", "value": 1.0},
+            "dictionary": {"law": "orthonormal"},
+            "hierarchy": {"parents": [-1, 0]},
+        },
+    ),
+    Preset(
+        "failure/wrong-l0",
+        "5 orthonormal features in 20 dimensions, 2 at a time, the first correlated with the "
+        "others at 0.4: below an L0 of 2, latents mix the first into the others.",
+        WRONG_L0,
+        1,
+        _wrong_l0(0.4),
+    ),
+    Preset(
+        "failure/wrong-l0-negative",
+        "5 orthonormal features in 20 dimensions, 2 at a time, the first correlated with the "
+        "others at -0.4: mixed in with the opposite sign.",
+        WRONG_L0,
+        1,
+        _wrong_l0(-0.4),
+    ),
+    Preset(
+        "failure/tree",
+        "20 orthonormal features in 20 dimensions, 1.12 at a time: 3 parents (0.15), each with 3 "
+        "exclusive children (0.2 given the parent, none 0.4), and 8 on their own (0.05).",
+        TREE,
+        1,
+        {
+            "n_features": 20,
+            "d": 20,
+            "firing": {"law": "given", "values": [0.15] * 3 + [0.03] * 9 + [0.05] * 8},
+            "magnitude": {"law": "constant", "value": 1.0},
+            "dictionary": {"law": "orthonormal"},
+            "hierarchy": {
+                "parents": [-1] * 3 + [0] * 3 + [1] * 3 + [2] * 3 + [-1] * 8,
+                "exclusive": [[3, 4, 5], [6, 7, 8], [9, 10, 11]],
+            },
+        },
+    ),
+    Preset(
+        "failure/dark-matter",
+        "10,000 features in 256 dimensions with probability 0.5 / rank, 4.89 at a time: the 10, "
+        "100 and 1,000 most frequent leave 0.760, 0.513 and 0.257 of the variance unexplained.",
+        "groundtruth",
+        1,
+        {
+            "n_features": 10_000,
+            "d": 256,
+            "firing": {"law": "zipf", "exponent": 1.0, "first": 0.5},
+            "magnitude": {"law": "constant", "value": 1.0},
         },
     ),
 )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
-_BYTES = 256
+from groundtruth.generators.cells import BernoulliCells
+
+# Standard deviations of z above its mean, among which each column takes its cut.
+_CUTS = np.linspace(0.5, 4.0, 36)
 
 
 class Scan:
     """Events [loadings . eps + own eta > limit], independent given the factors eps.
 
-    An event happens with chance q = Phi(z), z = (loadings . eps - limit) / own. A uniform below q
-    is what is needed; its first byte b rules nearly every cell out, since it cannot be below q
-    unless z > Phi^-1(b / 256). Only where it can is the uniform completed and q computed.
+    An event happens with chance Phi(z), z = (loadings . eps - limit) / own. Each column has a cut
+    c: where z > c, which is seldom, a uniform is drawn and Phi(z) computed. Elsewhere the chance is
+    at most Phi(c), so candidates are drawn at that rate, at a cost that grows with them alone, and
+    kept with chance Phi(z) / Phi(c). The cut is where the two are fewest together.
 
     Args:
         loadings: (m, r) on the factors.
@@ -22,19 +26,31 @@ class Scan:
     """
 
     def __init__(self, loadings: np.ndarray, own: np.ndarray, limit: np.ndarray) -> None:
-        self._weights = np.ascontiguousarray((loadings / own[:, None]).T, dtype=np.float32)
-        self._offset = (limit / own).astype(np.float32)
-        with np.errstate(divide="ignore"):
-            self._least = ndtri(np.arange(_BYTES) / _BYTES).astype(np.float32)
+        weights, offset = loadings / own[:, None], limit / own
+        cut = _CUTS[:, None] * np.linalg.norm(weights, axis=1) - offset
+        work = ndtr(cut) + ndtr(-_CUTS)[:, None]
+        at = work.argmin(axis=0), np.arange(len(offset))
+        self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)
+        self._offset = offset.astype(np.float32)
+        # z is float32: the cut has to be one too, or a cell just above it would count twice.
+        self._cut = cut[at].astype(np.float32)
+        self._above = self._cut + self._offset
+        self._highest = ndtr(self._cut.astype(np.float64))
+        self._candidates = BernoulliCells(self._highest)
 
     def draw(self, rng: np.random.Generator, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the events that happen, for factors (n, r) float32."""
-        z = factors @ self._weights
-        z -= self._offset
-        first = np.frombuffer(rng.bytes(z.size), dtype=np.uint8)
-        flat = z.reshape(-1)
-        may = np.flatnonzero(flat > self._least[first])
-        u = (first[may] + rng.random(len(may))) / _BYTES
-        hit = may[u < ndtr(flat[may].astype(np.float64))]
-        row = hit // z.shape[1]
-        return row, hit - row * z.shape[1]
+        inner = factors @ self._weights
+        n, m = inner.shape
+        flat, high = inner.reshape(-1), (inner > self._above).reshape(-1)
+        seldom = np.flatnonzero(high)
+        drawn = self._candidates.draw(rng, n)
+        drawn = drawn[~high[drawn]]
+        cell = np.concatenate([seldom, drawn])
+        row = cell // m
+        column = cell - row * m
+        most = self._highest[column]
+        most[: len(seldom)] = 1.0
+        chance = ndtr((flat[cell] - self._offset[column]).astype(np.float64))
+        hit = rng.random(len(cell)) * most < chance
+        return row[hit], column[hit]

@@ -65,7 +65,7 @@ def sparse(
             number, one per feature, or {"law": "linear", "first": ..., "last": ...} or
             {"law": "folded-normal", "mean": ..., "std": ...} over the features.
         dictionary: {"law": name, ...}: sphere, orthonormal, simplex, equiangular,
-            low-coherence(n_steps), given(directions).
+            low-coherence(n_steps), orthogonalised(n_steps, lr), given(directions).
         noise: standard deviation per dimension, before `scale`.
         bias: length of the constant offset, before `scale`.
         scale: factor on everything, > 0.

@@ -227,6 +227,12 @@ def _roots(
 
 def _losers(contest: np.ndarray, luck: np.ndarray) -> np.ndarray:
     """Indices of all but the one of least luck in each contest."""
-    order = np.lexsort((luck, contest))
-    same = contest[order][1:] == contest[order][:-1]
-    return order[1:][same]
+    order = np.arange(len(contest))
+    if np.any(contest[1:] < contest[:-1]):
+        order = np.argsort(contest, kind="stable")
+    sorted_contest, sorted_luck = contest[order], luck[order]
+    start = np.flatnonzero(np.concatenate([[True], sorted_contest[1:] != sorted_contest[:-1]]))
+    size = np.diff(np.append(start, len(contest)))
+    several = np.repeat(size > 1, size)
+    least = np.repeat(np.minimum.reduceat(sorted_luck, start), size)
+    return order[several & (sorted_luck > least)]

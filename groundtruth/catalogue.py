@@ -17,7 +17,7 @@ from typing import Any, Literal
 from groundtruth import ladder, methods
 from groundtruth.adapters import as_method
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
-from groundtruth.generators import presets
+from groundtruth.generators import presets, toy_presets
 from groundtruth.ladder.rows import ROWS
 from groundtruth.methods.fit import DEFAULTS, Options
 from groundtruth.testbed import Testbed
@@ -106,14 +106,19 @@ METHODS: dict[str, MethodEntry] = {
 }
 
 
+TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset] = {
+    preset.name: preset for preset in (*presets.PRESETS, *toy_presets.PRESETS)
+}
+
+
 def testbeds() -> list[str]:
     """Names of all testbeds."""
-    return sorted(presets.BUILDERS)
+    return sorted(TESTBEDS)
 
 
 def testbed_summary(name: str) -> str:
     """One line about a testbed; empty if it has no catalogue entry."""
-    return next((p.summary for p in presets.PRESETS if p.name == name), "")
+    return TESTBEDS[name].summary if name in TESTBEDS else ""
 
 
 def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Testbed:
@@ -130,9 +135,9 @@ def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Testbed:
     """
     if not isinstance(name, str):
         raise reject("testbed", name, "a name, such as 'sparse/small'")
-    if name not in presets.BUILDERS:
-        raise UnknownName("testbed", name, presets.BUILDERS)
-    return presets.BUILDERS[name](seed=seed, **parameters)
+    if name not in TESTBEDS:
+        raise UnknownName("testbed", name, TESTBEDS)
+    return TESTBEDS[name].build(seed=seed, **parameters)
 
 
 def method(name: str) -> MethodEntry:

@@ -190,9 +190,9 @@ def _entries(kind: str) -> list[dict[str, str]]:
     if kind not in KINDS:
         raise UnknownName("list", kind, KINDS)
     if kind == "testbeds":
-        from groundtruth.generators.presets import PRESETS
+        from groundtruth.catalogue import TESTBEDS
 
-        return [{"name": p.name, "summary": p.summary} for p in PRESETS]
+        return [{"name": p.name, "summary": p.summary} for p in TESTBEDS.values()]
     if kind == "metrics":
         from groundtruth.evaluators import METRICS, names
 
@@ -210,11 +210,10 @@ def _describe(name: str) -> dict[str, Any]:
     from groundtruth import catalogue
     from groundtruth.evaluators import METRICS
     from groundtruth.evaluators.registry import explanation_of
-    from groundtruth.generators.presets import BUILDERS, PRESETS
     from groundtruth.suites import SUITES
 
-    if name in BUILDERS:
-        preset = next(p for p in PRESETS if p.name == name)
+    if name in catalogue.TESTBEDS:
+        preset = catalogue.TESTBEDS[name]
         world = preset.build(seed=0)
         truth = world.truth.features
         return {
@@ -250,7 +249,7 @@ def _describe(name: str) -> dict[str, Any]:
             "summary": entry.summary,
             "parameters": parameters,
         }
-    known = [*BUILDERS, *METRICS, *SUITES, *catalogue.METHODS]
+    known = [*catalogue.TESTBEDS, *METRICS, *SUITES, *catalogue.METHODS]
     raise UnknownName("testbed, method, metric or suite", name, known)
 
 
@@ -266,12 +265,14 @@ def _progress() -> Iterator[Any]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
 
         def line(label: str, finished: int, total: int) -> None:
-            if label not in seen:
-                seen.add(label)
+            # A job of the same name can come again, with other parameters; what one job says as it
+            # starts and ends is said once.
+            if not {(label, finished), (label, finished - 1)} & seen:
                 _say(f"[{finished}/{total}] {label}")
+            seen.add((label, finished))
 
         yield line
         return

@@ -75,7 +75,12 @@ class Job:
     @property
     def label(self) -> str:
         what = "ladder" if self.method is None else self.method.name
-        return f"{self.world.testbed} seed {self.world.seed}: {what}"
+        changed = "".join(
+            f" {key}={value}"
+            for key, value in self.world.parameters.items()
+            if isinstance(value, (str, int, float))
+        )
+        return f"{self.world.testbed}{changed} seed {self.world.seed}: {what}"
 
 
 @dataclass(frozen=True)

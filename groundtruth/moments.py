@@ -53,7 +53,7 @@ def _chances(structure: Structure, most: int) -> Iterator[np.ndarray]:
     for replicate, points in structure.points():
         if replicate == most:
             return
-        yield structure.given(points)
+        yield structure.given(points).T
 
 
 class _Pairs:

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from groundtruth import cache, hashing
 from groundtruth.errors import InputError, reject
 
 Choice = Literal["one", "race"]
@@ -25,6 +26,7 @@ _DEFAULT: Any = None  # an array that depends on the number of features takes it
 # Points of the average over the factors: independent scramblings, whose spread is the error.
 _SCRAMBLINGS, _POINTS = 16, 1024
 _CELLS = 1 << 21  # (point, feature) cells at a time: 8 MB of float32
+_KEPT_FROM = 4096  # features, from which marginals are kept in the cache; seconds of work
 
 _FIELDS = (
     ("parent", np.int64),
@@ -154,10 +156,16 @@ class Structure:
         """(n,) P(feature fires)."""
         if not self._mixed.any():
             return Estimate(self._closed, np.zeros(self.n_features))
-        total = np.zeros((_SCRAMBLINGS, self.n_features))
-        for replicate, points in self.points():
-            total[replicate] += self.given(points).sum(axis=0)
-        value, error = _averaged(total / _POINTS)
+        if self.n_features < _KEPT_FROM:
+            value, error = self._averages()
+        else:
+            described = {name: hashing.array_digest(array) for name, array in self.arrays().items()}
+            kept = cache.cached(
+                "marginals of a structure, 1",
+                lambda: self._averages()._asdict(),
+                description={**described, "choice": self.choice, "points": _POINTS},
+            )
+            value, error = kept["value"], kept["error"]
         mixed = self._mixed
         return Estimate(np.where(mixed, value, self._closed), np.where(mixed, error, 0.0))
 
@@ -168,25 +176,46 @@ class Structure:
         chosen = groups[groups >= 0]
         if len(set(chosen.tolist())) < len(chosen):
             return Estimate(np.zeros(()), np.zeros(()))
-        loaded = [node for node in needed if self.loaded[node] or self._rivals(node)]
-        constant = float(np.prod([self._chance(node) for node in needed if node not in loaded]))
-        if not loaded:
-            return Estimate(np.array(constant), np.zeros(()))
-        if not any(self._rivals(node) for node in loaded) and len(loaded) <= 2:
-            both = self.present[loaded].prod() * _orthant(self, loaded)
-            return Estimate(np.array(constant * both), np.zeros(()))
-        total = np.zeros((_SCRAMBLINGS, 1))
+        # What else can matter: those that they race against.
+        mates = np.flatnonzero(np.isin(self.exclusive, chosen))
+        part = self._restricted(np.union1d(needed, mates).astype(np.int64))
+        return part._all_of(np.flatnonzero(np.isin(np.union1d(needed, mates), needed)))
+
+    def _all_of(self, nodes: np.ndarray) -> Estimate:
+        """P(each of `nodes` is chosen where its parent fires)."""
+        mixed = self.loaded.copy()
+        if self.choice == "race":
+            for members in self.groups:
+                mixed[members] = self.loaded[members].any(axis=1, keepdims=True)
+        alone, mixed = nodes[~mixed[nodes]], nodes[mixed[nodes]]
+        constant = float(self._selected(self._unloaded[:, None].copy())[alone].prod())
+        raced = self.choice == "race" and np.any(self.exclusive[mixed] >= 0)
+        if len(mixed) <= 2 and not raced:
+            value = constant * float(self.present[mixed].prod()) * _orthant(self, mixed)
+            return Estimate(np.array(value), np.zeros(()))
+        total = np.zeros(_SCRAMBLINGS)
         for replicate, points in self.points():
-            chance = self._selected(self._events(points))[:, loaded]
-            total[replicate] += chance.prod(axis=1).sum()
-        estimate = _averaged(constant * total / _POINTS)
-        return Estimate(estimate.value[0], estimate.error[0])
+            total[replicate] += self._selected(self._events(points))[mixed].prod(axis=0).sum()
+        return _averaged(constant * total / _POINTS)
+
+    def _restricted(self, nodes: np.ndarray) -> Structure:
+        """The joint law of `nodes` (sorted), which hold the parents of all of them."""
+        place = np.full(self.n_features + 1, -1)
+        place[nodes] = np.arange(len(nodes))
+        fields = {name: getattr(self, name)[nodes] for name, _ in _FIELDS}
+        return Structure(**{**fields, "parent": place[fields["parent"]]}, choice=self.choice)
+
+    def _averages(self) -> Estimate:
+        total = np.zeros((_SCRAMBLINGS, self.n_features))
+        for replicate, points in self.points():
+            total[replicate] += self.given(points).sum(axis=1, dtype=np.float64)
+        return _averaged(total / _POINTS)
 
     def given(self, points: np.ndarray) -> np.ndarray:
-        """(s, n) P(feature fires | factors), for points (s, r)."""
+        """(n, s) P(feature fires | factors), for points (s, r)."""
         chance = self._selected(self._events(points))
         for level in self.levels[1:]:
-            chance[:, level] *= chance[:, self.parent[level]]
+            chance[level] *= chance[self.parent[level]]
         return chance
 
     def points(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -198,23 +227,27 @@ class Structure:
         for replicate in range(_SCRAMBLINGS):
             unit = qmc.Sobol(rank, rng=np.random.default_rng(replicate)).random(_POINTS)
             normal = ndtri(np.clip(unit, 1e-12, 1 - 1e-12))
+            if self.n_features >= _KEPT_FROM:
+                normal = normal.astype(np.float32)
             for start in range(0, _POINTS, step):
                 yield replicate, normal[start : start + step]
 
     def _events(self, points: np.ndarray) -> np.ndarray:
-        """(s, n) P(event and magnitude not 0 | factors)."""
-        chance = np.broadcast_to(self._unloaded, (len(points), self.n_features)).copy()
-        at = np.flatnonzero(self.loaded)
-        if len(at):
-            inner = points @ self.loadings[at].T - self.limit[at]
-            chance[:, at] = ndtr(inner / self.own[at]) * self.present[at]
+        """(n, s) P(event and magnitude not 0 | factors), in the precision of `points`."""
+        kind = points.dtype
+        if not self.loaded.any():
+            return np.repeat(self._unloaded[:, None].astype(kind), len(points), axis=1)
+        inner = (self.loadings / self.own[:, None]).astype(kind) @ points.T
+        inner -= (self.limit / self.own)[:, None].astype(kind)
+        chance = ndtr(inner, out=inner)
+        chance *= self.present[:, None].astype(kind)
         return chance
 
     def _selected(self, event: np.ndarray) -> np.ndarray:
-        """(s, n) P(it is chosen in its group, if it has one | parent fires, factors)."""
+        """(n, s) P(it is chosen in its group, if it has one | parent fires, factors)."""
         if self.choice == "race":
             for members in self.groups:
-                event[:, members] = winning(event[:, members])
+                event[members] = winning(event[members])
         return event
 
     @cached_property
@@ -224,7 +257,7 @@ class Structure:
     @cached_property
     def _closed(self) -> np.ndarray:
         """(n,) marginals where a path meets the factors at most once."""
-        chance = self._selected(self._unloaded[None].copy())[0]
+        chance = self._selected(self._unloaded[:, None].copy())[:, 0]
         for level in self.levels[1:]:
             chance[level] *= chance[self.parent[level]]
         return chance
@@ -240,20 +273,6 @@ class Structure:
         for level in self.levels[1:]:
             met[level] += met[self.parent[level]]
         return met > 1
-
-    def _rivals(self, node: int) -> bool:
-        """Whether the chance to be chosen depends on the factors through siblings."""
-        if self.choice != "race" or self.exclusive[node] < 0:
-            return False
-        return bool(self.loaded[self.exclusive == self.exclusive[node]].any())
-
-    def _chance(self, node: int) -> float:
-        """P(chosen | parent fires), where no factor takes part."""
-        if self.choice == "race" and self.exclusive[node] >= 0:
-            members = np.flatnonzero(self.exclusive == self.exclusive[node])
-            won = winning(self._unloaded[members][None])[0]
-            return float(won[members.tolist().index(node)])
-        return float(self._unloaded[node])
 
     # --- magnitudes -------------------------------------------------------------------------
 
@@ -277,24 +296,31 @@ class Structure:
 
 
 def winning(event: np.ndarray) -> np.ndarray:
-    """(..., b) P(member happens and wins an even race against those that happened too).
+    """(m, b, s) P(member happens and wins an even race against those of its b that happened too).
 
     P = r_i integral over u in [0, 1] of prod_{j != i} (1 - r_j + r_j u): u^m integrates to
     1 / (m + 1), the chance against m rivals. Gauss-Legendre is exact for this polynomial.
+
+    Args:
+        event: (m, b, s) chances r that members happen.
     """
-    size = event.shape[-1]
-    nodes, weights = np.polynomial.legendre.leggauss((size + 1) // 2)
+    nodes, weights = np.polynomial.legendre.leggauss((event.shape[1] + 1) // 2)
     won = np.zeros_like(event)
-    for u, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+    for u, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
         term = 1.0 - event * (1.0 - u)
-        won += weight * event * term.prod(axis=-1, keepdims=True) / term
+        share = term.prod(axis=1, keepdims=True)
+        share *= weight
+        won += share / term
+    won *= event
     return won
 
 
-def _orthant(structure: Structure, nodes: list[int]) -> float:
-    """P(the events of one or two loaded features happen), from the normal distribution."""
+def _orthant(structure: Structure, nodes: np.ndarray) -> float:
+    """P(the events of at most two loaded features happen), from the normal distribution."""
     from scipy.stats import multivariate_normal
 
+    if len(nodes) == 0:
+        return 1.0
     if len(nodes) == 1:
         return float(structure.rate[nodes[0]])
     rho = float(structure.loadings[nodes[0]] @ structure.loadings[nodes[1]])

@@ -6,8 +6,13 @@ import re
 
 import numpy as np
 import pytest
+import torch
+from scipy import stats
+from scipy.integrate import quad
 
 from groundtruth.errors import InputError, UnknownName
+from groundtruth.generators.firing import zipf_range
+from groundtruth.generators.orthogonalised import orthogonalised
 from groundtruth.generators.presets import BUILDERS, PRESETS
 from groundtruth.generators.sparse import from_recipe, sparse
 from groundtruth.truth import SAMPLE_LIMITED
@@ -178,6 +183,110 @@ def test_parameters_out_of_range_are_refused(arguments, message):
 
 
 def quick(preset):
-    """Fewer descent steps, where there are any: sizes and probabilities do not depend on them."""
+    """No descent, where there is any: sizes and probabilities do not depend on it."""
     law = preset.parameters.get("dictionary", {}).get("law")
-    return {"dictionary": {"law": "low-coherence", "n_steps": 1}} if law == "low-coherence" else {}
+    return {"dictionary": "sphere"} if law in ("low-coherence", "orthogonalised") else {}
+
+
+# --- structured worlds ----------------------------------------------------------------------
+
+
+def test_synthsaebench_fires_as_published_and_not_as_configured():
+    truth = BUILDERS["synthsaebench-16k"](seed=0, dictionary="sphere").truth.features
+    configured = zipf_range(16_384, np.random.default_rng(0), exponent=0.5, high=0.4, low=5e-4)
+    # SAELens's documentation says about 34; its sampler gave 34.1 to 34.5.
+    assert 34.0 < truth.expected_l0 < 34.7
+    assert truth.structure.marginal.error.max() < 2e-4
+    ratio = configured / truth.firing_probability
+    assert 2.0 < ratio.max() < 6.0  # some features fire a fifth as often as configured
+    np.testing.assert_allclose(ratio[10_880:], 1.0, rtol=0.2)  # outside the trees
+
+
+def test_a_pushed_apart_dictionary_has_less_overlap_and_unit_rows():
+    world = BUILDERS["synthsaebench-1k"]
+    apart = world(seed=0).truth.features.directions
+    before = world(seed=0, dictionary={"law": "orthogonalised", "n_steps": 0}).truth.features
+    gram, loose = apart @ apart.T, before.directions @ before.directions.T
+    assert np.square(gram).sum() < 0.95 * np.square(loose).sum()
+    # No set of unit rows has less: F^2 / d, reached by tight frames.
+    assert np.square(gram).sum() > 1024**2 / 96
+    np.testing.assert_allclose(np.diag(gram), 1)
+
+
+def test_the_descent_is_that_of_the_plain_sum_over_pairs():
+    rng = np.random.default_rng(3)
+    found = orthogonalised(12, 5, np.random.default_rng(3), n_steps=20, lr=0.01)
+    rows = torch.from_numpy(rng.standard_normal((12, 5)).astype(np.float32))
+    rows = (rows / rows.norm(dim=1, keepdim=True)).requires_grad_()
+    adam = torch.optim.Adam([rows], lr=0.01)
+    off = ~torch.eye(12, dtype=torch.bool)
+    for _ in range(20):
+        adam.zero_grad()
+        gram = rows @ rows.T
+        loss = gram[off].square().sum() + 12 * (gram.diag() - 1).square().sum()
+        loss.backward()
+        adam.step()
+    expected = (rows / rows.norm(dim=1, keepdim=True)).detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_absorption_is_cheaper_than_the_planted_dictionary():
+    world = BUILDERS["failure/absorption"](seed=0)
+    truth = world.truth.features
+    x, codes = world.sample(40_000)
+    planted = codes.toarray()
+    absorbing = truth.directions.copy()
+    absorbing[4:] = (truth.directions[:4] + truth.directions[4:]) / 2**0.5
+    # Both reconstruct without error; the second pays sqrt 2 where the first pays 2.
+    other = planted.copy()
+    other[:, :4] -= planted[:, 4:]
+    other[:, 4:] *= 2**0.5
+    np.testing.assert_allclose(other @ absorbing, x.numpy(), atol=1e-5)
+    saved = (planted.sum(axis=1) - other.sum(axis=1)).mean()
+    expected = (2 - 2**0.5) * truth.firing_probability[4:].sum()
+    # Four fifths of a standard deviation is 0.5; a false alarm at 6 standard errors.
+    assert saved == pytest.approx(expected, abs=6 * 0.3 / 200)
+    cosine = absorbing[4] @ truth.directions[[0, 4]].T
+    np.testing.assert_allclose(cosine, 2**-0.5)
+
+
+def test_the_best_single_latent_hedges_by_the_closed_form():
+    truth = BUILDERS["failure/hedging"](seed=0).truth.features
+    p1, p2 = 0.25, 0.2
+    c, v0, v1 = p1 * p2 * (1 - p1), p1 * (1 - p1), p1 * p2 * (1 - p1 * p2)
+    angle = np.arctan2(2 * c, v0 - v1) / 2
+    top = np.linalg.eigh(truth.covariance)[1][:, -1]
+    with_bias = np.abs(truth.directions @ top)
+    np.testing.assert_allclose(with_bias, [np.cos(angle), np.sin(angle)], atol=1e-12)
+    np.testing.assert_allclose(with_bias, [0.9699, 0.2434], atol=5e-5)
+    second = truth.covariance + np.outer(truth.mean, truth.mean)
+    without = np.abs(truth.directions @ np.linalg.eigh(second)[1][:, -1])
+    np.testing.assert_allclose(without, [0.9732, 0.2298], atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"), [("failure/wrong-l0", 1), ("failure/wrong-l0-negative", -1)]
+)
+def test_the_first_feature_is_correlated_with_the_others_alone(name, sign):
+    truth = BUILDERS[name](seed=0).truth.features
+    assert truth.expected_l0 == pytest.approx(2.0, abs=1e-9)
+    # P(both) of two normals above their 0.6 quantile with correlation 0.4, by quadrature.
+    limit = stats.norm.ppf(0.6)
+    expected = quad(
+        lambda g: stats.norm.pdf(g) * stats.norm.sf((limit - sign * 0.4 * g) / 0.84**0.5), limit, 9
+    )[0]
+    assert truth.coactivation(0, 3) == pytest.approx(expected, abs=1e-6)
+    assert truth.coactivation(1, 3) == pytest.approx(0.16, abs=1e-6)
+
+
+def test_the_tree_has_the_exact_l0_of_its_law():
+    truth = BUILDERS["failure/tree"](seed=0).truth.features
+    assert truth.expected_l0 == pytest.approx(3 * 0.15 * 1.6 + 8 * 0.05, abs=1e-12)
+    assert truth.coactivation(3, 4) == 0 and truth.coactivation(0, 3) == pytest.approx(0.03)
+
+
+def test_the_tail_holds_the_variance_of_its_closed_form():
+    truth = BUILDERS["failure/dark-matter"](seed=0).truth.features
+    assert truth.expected_l0 == pytest.approx(4.89, abs=0.005)
+    unexplained = 1 - truth.explained_by_top(np.array([10, 100, 1000]))
+    np.testing.assert_allclose(unexplained, [0.760, 0.513, 0.257], atol=5e-4)
