@@ -1,17 +1,28 @@
-"""Metrics: recovery, activity and reconstruction of a claim against the planted truth."""
+"""Metrics: recovery, activity, structure and reconstruction of a claim against planted truth."""
 
-from groundtruth.evaluators import activity, peers, reconstruction, recovery
+from groundtruth.evaluators import (
+    absorption,
+    activity,
+    hedging,
+    peers,
+    reconstruction,
+    recovery,
+    structure_errors,
+)
 from groundtruth.evaluators.comparison import Comparison
 from groundtruth.evaluators.registry import METRICS, names, score, with_ceiling
 
 __all__ = [
     "METRICS",
     "Comparison",
+    "absorption",
     "activity",
+    "hedging",
     "names",
     "peers",
     "reconstruction",
     "recovery",
     "score",
+    "structure_errors",
     "with_ceiling",
 ]

@@ -154,7 +154,11 @@ def random_rotation(d: int, rng: np.random.Generator) -> np.ndarray:
 
 def unit_rows(array: np.ndarray) -> np.ndarray:
     """Rows divided by their norms."""
-    return array / np.linalg.norm(array, axis=1, keepdims=True)
+    out = np.empty(array.shape)
+    for start in range(0, len(array), 1024):  # numpy's norm holds the squares of all it is given
+        rows = array[start : start + 1024].astype(np.float64, copy=False)
+        np.divide(rows, np.linalg.norm(rows, axis=1, keepdims=True), out=out[start : start + 1024])
+    return out
 
 
 def _paley(q: int) -> np.ndarray:

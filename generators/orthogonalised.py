@@ -23,16 +23,16 @@ def orthogonalised(
     """
     if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 0:
         raise reject("dictionary.n_steps", n_steps, "a whole number >= 0")
-    start = rng.standard_normal((n_features, d)).astype(np.float32)
+    start = rng.standard_normal((n_features, d), dtype=np.float32)
 
     def compute() -> dict[str, np.ndarray]:
         return {"directions": _descend(start, n_steps, float(lr))}
 
     if start.size < 1 << 22:
-        return compute()["directions"].astype(np.float64)
+        return compute()["directions"]
     described = {"start": hashing.array_digest(start), "n_steps": n_steps, "lr": float(lr)}
     found = cache.cached("orthogonalised dictionary, 1", compute, description=described)
-    return found["directions"].astype(np.float64)
+    return found["directions"]
 
 
 def _descend(start: np.ndarray, n_steps: int, lr: float) -> np.ndarray:

@@ -141,6 +141,8 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
     if p["rotate"]:
         rotation = dictionaries.random_rotation(p["d"], seeds.generator(root, "rotation"))
         directions, offset = directions @ rotation, offset @ rotation
+    directions = dictionaries.unit_rows(directions)
+    directions.setflags(write=False)
     law = magnitudes.magnitude(p["n_features"], root, p)
     if np.any(law.mean < 1e-33) or np.any(law.second_moment > 1e66):
         raise InputError(
@@ -155,7 +157,7 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
         structure = _structure(p, root, fires, law)
         exact = structure.marginal.value
     features = FeatureTruth(
-        directions=dictionaries.unit_rows(directions),
+        directions=directions,
         firing_probability=exact,
         magnitude=law,
         bias=p["scale"] * offset,

@@ -24,7 +24,7 @@ class Metric:
         summary: one line, with the formula.
         direction: "max", "min", or "target" (neither more nor less is better).
         range: bounds; infinite where there is none.
-        unit: what the average runs over: "feature", "latent", "sample".
+        unit: what the average runs over: "feature", "latent", "edge" (of a planted tree), "sample".
         success: whether it may be read as success. Reconstruction and sparsity never are.
     """
 

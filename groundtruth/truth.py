@@ -83,7 +83,7 @@ class FeatureTruth:
             raise reject(
                 "truth.directions", directions.shape, "at least one feature in one dimension"
             )
-        norms = np.linalg.norm(directions, axis=1)
+        norms = np.sqrt(np.einsum("ij,ij->i", directions, directions))
         bad = np.flatnonzero(np.abs(norms - 1) > 1e-9)
         if bad.size:
             raise InputError(
@@ -266,7 +266,9 @@ class Truth:
 
 
 def _frozen(name: str, value: object, ndim: int) -> np.ndarray:
-    array = np.array(value, dtype=np.float64)
+    """A read-only float64 copy; an array that is one already, and nobody's view, is taken as is."""
+    own = isinstance(value, np.ndarray) and value.base is None and not value.flags.writeable
+    array = np.asarray(value, np.float64) if own else np.array(value, dtype=np.float64)
     if array.ndim != ndim:
         raise reject(name, array.shape, f"an array with {ndim} axes")
     bad = np.argwhere(~np.isfinite(array))

@@ -15,9 +15,8 @@ import pytest
 
 import groundtruth
 from groundtruth import cli, runner
-from groundtruth.catalogue import METHODS
+from groundtruth.catalogue import METHODS, TESTBEDS
 from groundtruth.evaluators import METRICS
-from groundtruth.generators.presets import PRESETS
 from groundtruth.score_data import Scoring
 from groundtruth.suites import SUITES
 
@@ -112,7 +111,7 @@ def assert_mistake(answer: Answer, message: str) -> None:
 # --- list and describe ------------------------------------------------------------------------
 
 NAMES = {
-    "testbeds": [p.name for p in PRESETS],
+    "testbeds": list(TESTBEDS),
     "methods": list(METHODS),
     "metrics": list(METRICS),
     "suites": list(SUITES),
@@ -186,7 +185,7 @@ def test_run_a_method_from_the_working_folder(call: Any, folder: Path) -> None:
     assert "my_cli_package.my_module:my_method" in answer.out
     assert answer.out.splitlines()[-1] == "report: out/report.html"
     assert (folder / "out" / "report.html").exists()
-    assert answer.err.splitlines()[-1] == "[1/2] sparse/small seed 0: " + MINE[9:]
+    assert answer.err.splitlines()[-1] == "[1/2] sparse/small n_features=12 d=8 seed 0: " + MINE[9:]
     again = call("run", *SMALL, MINE, "--set=width=5", "--out=out", "--json")
     assert again.err.splitlines()[-1] == "5 of 5 runs were stored already."
     records = json.loads(again.out)
@@ -210,7 +209,10 @@ def test_run_of_a_failing_method_ends_with_one_and_says_so_each_time(
     call: Any, folder: Path
 ) -> None:
     arguments = ("run", *SMALL, MINE.replace("my_method", "broken"), "--out=out")
-    line = f"failed: sparse/small seed 0: {MINE[9:-9]}broken: the method raised ValueError: no"
+    line = (
+        f"failed: sparse/small n_features=12 d=8 seed 0: {MINE[9:-9]}broken: the method raised "
+        "ValueError: no"
+    )
     first = call(*arguments)
     assert first.code == 1 and line in first.err.splitlines()
     again = call(*arguments)

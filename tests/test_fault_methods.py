@@ -300,7 +300,10 @@ def test_29_a_failure_is_recorded_with_its_traceback(
     assert record["status"] == "failed"
     assert (record["error"]["type"], record["error"]["message"]) == (kind, message)
     assert record["error"]["traceback"].startswith("Traceback (most recent call last):")
-    assert f"sparse/small seed 0: faulty_methods_under_test:{name}: {message}" in failed[2].failures
+    assert (
+        f"sparse/small n_features=12 d=8 seed 0: faulty_methods_under_test:{name}: {message}"
+        in failed[2].failures
+    )
 
 
 @pytest.mark.parametrize("name", FAILURES)

@@ -41,6 +41,10 @@ TIE_DEPENDENT = {
     "act.latent_recall": "which of two equally near features a latent belongs to",
     "act.latent_f1_all": "which of two equally near features a latent belongs to",
     "act.latent_accuracy": "which of two equally near features a latent belongs to",
+    "split.count": "which of two equally near features a latent belongs to",
+    "split.rate": "which of two equally near features a latent belongs to",
+    "compose.support": "which of two equally near features enters the sum first",
+    "compose.residual": "which of two equally near features enters the sum first",
     "recon.latent_shrinkage": "which of two equally near latents is the partner",
     **{
         f"act.{name}": "which of two equally near latents is the partner"

@@ -89,6 +89,17 @@ EXEMPT: dict[str, dict[str, str]] = {
     "act.spearman_active": _PARTNER,
     "act.best_latent_f1": _LUCK,
     "act.latent_f1": {},
+    "split.count": {"duplicates": "counts latents, now twice as many"},
+    "split.rate": {"duplicates": "a copy splits its feature"},
+    "merge.rate": {},
+    "compose.support": {},
+    "compose.residual": {},
+    # Undefined in the worlds of this file; test_hedging and test_absorption have worlds for them.
+    "hedge.degree": {},
+    "hedge.slope": {},
+    "absorb.excess_fn": {},
+    "absorb.full": {"duplicates": "copies share the code, and one alone may not supply enough"},
+    "absorb.leak": {},
     # Other tools' definitions count every decoder row, dead or not.
     "recover.mcc_all": {**_WIDTH, **_PARTNER},
     "recover.uniqueness_all": {**_WIDTH, "duplicates": "divides by all latents, now twice as many"},

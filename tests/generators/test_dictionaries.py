@@ -135,12 +135,15 @@ def test_requests_that_cannot_be_met_are_refused(request_, message):
 def test_unknown_laws_are_answered_with_the_nearest():
     with pytest.raises(UnknownName) as error:
         dictionary(2, 3, rng(), "orthonomal")
-    assert str(error.value) == "No dictionary law is called 'orthonomal'. Nearest: orthonormal."
+    assert str(error.value) == (
+        "No dictionary law is called 'orthonomal'. Nearest: orthonormal, orthogonalised."
+    )
     assert set(LAWS) == {
         "sphere",
         "orthonormal",
         "simplex",
         "equiangular",
         "low-coherence",
+        "orthogonalised",
         "given",
     }

@@ -216,7 +216,7 @@ def test_a_pushed_apart_dictionary_has_less_overlap_and_unit_rows():
 def test_the_descent_is_that_of_the_plain_sum_over_pairs():
     rng = np.random.default_rng(3)
     found = orthogonalised(12, 5, np.random.default_rng(3), n_steps=20, lr=0.01)
-    rows = torch.from_numpy(rng.standard_normal((12, 5)).astype(np.float32))
+    rows = torch.from_numpy(rng.standard_normal((12, 5), dtype=np.float32))
     rows = (rows / rows.norm(dim=1, keepdim=True)).requires_grad_()
     adam = torch.optim.Adam([rows], lr=0.01)
     off = ~torch.eye(12, dtype=torch.bool)

@@ -1,0 +1,201 @@
+"""Which planted features are correlated with which, from the law of firing and not from samples.
+
+Features of one tree, or of trees whose roots exclude each other, are taken pair by pair. Others
+can depend on each other only through the factors of the structure, and are taken as a product of
+two matrices, in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from groundtruth.errors import Undefined
+from groundtruth.evaluators.once import once
+from groundtruth.structure import Structure
+from groundtruth.truth import FeatureTruth
+
+LEAST_CORRELATION = 0.1
+MOST_PARTNERS = 16
+"""Correlated features that are looked at for each feature: those of largest |correlation|."""
+INDEPENDENT = "features fire independently in this world"
+
+_PAIRS = 1 << 20  # pairs at a time
+_CELLS = 3e8  # (point, pair) cells, and a hundredth of (point, F, F) ones, that an average may cost
+_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Corr(a_i, a_j) where it matters.
+
+    Fields:
+        partner: (F, MOST_PARTNERS) the features most correlated with i, of |correlation| >=
+            LEAST_CORRELATION, the largest first; -1 beyond the last.
+        value: (F, MOST_PARTNERS) Corr(a_i, a_partner); 0 beyond the last.
+        source: "exact", or how the average over the factors was taken.
+    """
+
+    partner: np.ndarray
+    value: np.ndarray
+    source: str
+
+    @property
+    def any(self) -> np.ndarray:
+        """(F,) bool: features that some other is correlated with."""
+        return self.partner[:, 0] >= 0
+
+
+@once
+def planted(truth: FeatureTruth) -> Correlations:
+    """The correlations of a world's features.
+
+    Without factors exact, at a cost of the squared sizes of the trees. With factors also F^2
+    products for each of 256 to 16,384 quasi-random points, as many as `_CELLS` allows.
+
+    Raises:
+        Undefined: features fire independently, or have signs of their own.
+    """
+    if truth.structure is None:
+        raise Undefined(INDEPENDENT)
+    if truth.signed:
+        raise Undefined("features have signs of their own, and no correlation")
+    law = _Law(truth, truth.structure)
+    found = list(law.within_families())
+    if law.n_points > 1:
+        found += law.across_families()
+    first, second, value = (np.concatenate(part) for part in zip(*found))
+    order = np.lexsort((-np.abs(value), first))
+    first, second, value = first[order], second[order], value[order]
+    place = np.arange(len(first)) - np.searchsorted(first, first)
+    kept = place < MOST_PARTNERS
+    partner = np.full((truth.n_features, MOST_PARTNERS), -1)
+    partner[first[kept], place[kept]] = second[kept]
+    strength = np.zeros(partner.shape)
+    strength[first[kept], place[kept]] = value[kept]
+    source = f"average over {law.n_points} quasi-random points" if law.n_points > 1 else "exact"
+    return Correlations(partner, strength, source)
+
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class _Law:
+    """Chances and moments of one world, given points of its factors; one row where it has none."""
+
+    def __init__(self, truth: FeatureTruth, structure: Structure) -> None:
+        self.structure = structure
+        magnitude = truth.magnitude
+        self.first, self.second = structure.scaled_moments(magnitude.mean, magnitude.second_moment)
+        self.family = _families(structure)
+        self.chance = self._chances()  # (s, n) P(fires | factors)
+        p = self.chance.mean(axis=0)
+        self.mean = p * self.first
+        spread = p * self.second - self.mean**2
+        # A feature that does not vary correlates with none.
+        self.scale = np.where(spread > 1e-12 * self.second * p, 1 / np.sqrt(_safe(spread)), 0.0)
+
+    @property
+    def n_points(self) -> int:
+        return len(self.chance)
+
+    def within_families(self) -> Iterator[Found]:
+        """Pairs of one family, each in both orders."""
+        for one, other in _family_pairs(self.family):
+            meet, together, tied = _meeting(self.structure, one, other)
+            both = np.zeros(len(one))
+            for row in self.chance:
+                shared = np.append(row, 1.0)[meet]
+                both += np.where(shared > 0, row[one] * row[other] / _safe(shared), 0.0)
+            # A value that both carry, of the feature where their paths meet, counts twice.
+            second, first = np.append(self.second, 1.0)[meet], np.append(self.first, 1.0)[meet]
+            carried = np.where(tied, second / _safe(first**2), 1.0)
+            moment = both / self.n_points * self.first[one] * self.first[other] * carried
+            covariance = np.where(together, moment, 0.0) - self.mean[one] * self.mean[other]
+            yield _strong(one, other, covariance * self.scale[one] * self.scale[other])
+
+    def across_families(self) -> Iterator[Found]:
+        """Pairs of different families, which only the factors connect."""
+        n = self.structure.n_features
+        activity = ((self.chance * self.first - self.mean) * self.scale).astype(np.float32)
+        activity /= np.float32(np.sqrt(self.n_points))
+        for start in range(0, n, _ROWS):
+            rows = slice(start, start + _ROWS)
+            block = activity[:, rows].T @ activity
+            block[self.family[rows, None] == self.family] = 0.0
+            one, other = np.nonzero(np.abs(block) >= LEAST_CORRELATION)
+            yield _strong(one + start, other, block[one, other].astype(np.float64))
+
+    def _chances(self) -> np.ndarray:
+        if not self.structure.loaded.any():
+            return self.structure.marginal.value[None]
+        n = self.structure.n_features
+        sizes = np.bincount(self.family)
+        most = int(np.clip(_CELLS / (float(sizes @ sizes) + n * n / 100), 256, 16_384))
+        pieces, held = [], 0
+        for _, points in self.structure.points():
+            pieces.append(self.structure.given(points[: most - held]).T.astype(np.float64))
+            held += len(pieces[-1])
+            if held == most:
+                break
+        return np.concatenate(pieces)
+
+
+def _strong(one: np.ndarray, other: np.ndarray, value: np.ndarray) -> Found:
+    kept = np.abs(value) >= LEAST_CORRELATION
+    return one[kept], other[kept], value[kept]
+
+
+def _families(structure: Structure) -> np.ndarray:
+    """(n,) the root of each feature's tree; of roots that exclude each other, the first."""
+    n = structure.n_features
+    above = np.where(structure.parent < 0, np.arange(n), structure.parent)
+    for members in structure.groups:
+        roots = members[structure.parent[members[:, 0]] < 0]
+        above[roots] = roots[:, :1]
+    while np.any(above[above] != above):
+        above = above[above]
+    return above
+
+
+def _family_pairs(family: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All ordered pairs of different features of one family, about `_PAIRS` at a time."""
+    order = np.argsort(family, kind="stable")
+    _, start, count = np.unique(family[order], return_index=True, return_counts=True)
+    yield order[:0], order[:0]
+    for size in map(int, np.unique(count[count > 1])):
+        trees = order[start[count == size][:, None] + np.arange(size)]
+        rows = trees.ravel()
+        step = max(1, _PAIRS // size)
+        for begin in range(0, len(rows), step):
+            one = np.repeat(rows[begin : begin + step], size)
+            other = trees[np.arange(begin, min(begin + step, len(rows))) // size].ravel()
+            yield one[one != other], other[one != other]
+
+
+def _meeting(
+    structure: Structure, one: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per pair: where its paths to the root meet (n if nowhere), whether both can fire at once,
+    and whether both values are the meeting feature's times something of their own."""
+    n = structure.n_features
+    above = np.append(np.where(structure.parent < 0, n, structure.parent), n)
+    depth, scaled = np.append(structure.depth, -1), np.append(structure.scaled, False)
+    a, b = one.copy(), other.copy()
+    below = np.stack([np.full(len(a), -1), np.full(len(a), -2)])
+    tied = np.ones(len(a), dtype=bool)
+    while np.any(a != b):
+        up = (a != b) & (depth[a] >= depth[b]), (a != b) & (depth[b] >= depth[a])
+        for node, rises, last in zip((a, b), up, below):
+            tied[rises] &= scaled[node[rises]]
+            last[rises] = node[rises]
+            node[rises] = above[node[rises]]
+    group = np.append(structure.exclusive, [-2, -1])[below]  # of none: -1 or -2, never equal
+    exclusive = (group[0] == group[1]) & (group[0] >= 0)
+    return a, ~exclusive, tied & (a < n)
+
+
+def _safe(value: np.ndarray) -> np.ndarray:
+    return np.where(value > 0, value, 1.0)
