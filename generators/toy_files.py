@@ -1,33 +1,27 @@
 """Trained toy models in a folder.
 
-    toy_model.safetensors   W and b, written first
-    toy_model.json          {"schema", "training", "seed", "loss", "certificate", "hash",
-                            "tensors_sha256", "self_hash"}
+    toy_model.safetensors   W and b
+    toy_model.json          training, seed, loss, certificate and hash; see `bundle.py`
 
-The JSON is sealed and holds the hash of the tensors, so what is cut short or altered is refused.
 The certificate is kept for readers; a testbed is never made on its word, but examines the weights.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
-from safetensors.numpy import save as save_safetensors
 
 from groundtruth import files
+from groundtruth.bundle import Bundle
 from groundtruth.errors import GroundtruthError, HashMismatch, StoreError
 from groundtruth.generators.toy_examination import examine
 from groundtruth.generators.toy_training import ToyTraining, TrainedToy
-from groundtruth.store import NewerSchemaError
 
-SCHEMA = 1
-_JSON, _TENSORS = "toy_model.json", "toy_model.safetensors"
-_TENSOR_LIMIT = 2**30
-_FIELDS = {"schema", "training", "seed", "loss", "certificate", "hash", "tensors_sha256"}
+BUNDLE = Bundle(
+    "toy_model",
+    1,
+    frozenset({"training", "seed", "loss", "certificate", "hash"}),
+    frozenset({"W", "b"}),
+)
 
 
 def save_toy_model(trained: TrainedToy, folder: str | Path) -> None:
@@ -38,20 +32,14 @@ def save_toy_model(trained: TrainedToy, folder: str | Path) -> None:
     Raises:
         StoreError: the files cannot be written.
     """
-    packed = save_safetensors({"W": trained.W, "b": trained.b})
-    sealed = files.seal(
-        {
-            "schema": SCHEMA,
-            "training": trained.training.description(),
-            "seed": trained.seed,
-            "loss": trained.loss,
-            "certificate": examine(trained).description(),
-            "hash": trained.hash,
-            "tensors_sha256": hashlib.sha256(packed).hexdigest(),
-        }
-    )
-    home = Path(folder)
-    files.write_in_order([(home / _TENSORS, packed), (home / _JSON, sealed)])
+    body = {
+        "training": trained.training.description(),
+        "seed": trained.seed,
+        "loss": trained.loss,
+        "certificate": examine(trained).description(),
+        "hash": trained.hash,
+    }
+    BUNDLE.write(Path(folder), body, {"W": trained.W, "b": trained.b})
 
 
 def load_toy_model(folder: str | Path) -> TrainedToy:
@@ -71,19 +59,11 @@ def load_toy_model(folder: str | Path) -> TrainedToy:
         >>> load_toy_model(folder).hash == trained.hash
         True
     """
-    path = Path(folder) / _JSON
-    body = files.read_sealed(path)
-    _check_schema(path, body.get("schema"))
-    if set(body) != _FIELDS:
-        wrong = ", ".join(sorted(set(body) ^ _FIELDS))
-        raise StoreError(
-            f"{files.shown(path)}: fields: expected {', '.join(sorted(_FIELDS))}, missing or "
-            f"unknown: {wrong}."
-        )
-    W, b = _tensors(Path(folder) / _TENSORS, body["tensors_sha256"])
+    body, tensors = BUNDLE.read(Path(folder))
+    path = Path(folder) / "toy_model.json"
     try:
         training = ToyTraining.from_description(body["training"])
-        trained = TrainedToy(training, body["seed"], W, b, body["loss"])
+        trained = TrainedToy(training, body["seed"], tensors["W"], tensors["b"], body["loss"])
     except (TypeError, KeyError, GroundtruthError) as error:
         raise StoreError(f"{files.shown(path)}: not a toy model ({error}).") from error
     if trained.hash != body["hash"]:
@@ -92,31 +72,3 @@ def load_toy_model(folder: str | Path) -> TrainedToy:
             "from training, seed and weights. Save the model again."
         )
     return trained
-
-
-def _check_schema(path: Path, schema: Any) -> None:
-    if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
-        raise StoreError(
-            f"{files.shown(path)}: schema: expected a whole number from 1 to {SCHEMA}, got "
-            f"{schema!r}."
-        )
-    if schema > SCHEMA:
-        raise NewerSchemaError(
-            f"{files.shown(path)}: schema: expected at most {SCHEMA}, got {schema}. A newer "
-            "version wrote it: upgrade groundtruth."
-        )
-
-
-def _tensors(path: Path, sha256: str) -> tuple[Any, Any]:
-    data = files.read_bytes(path, _TENSOR_LIMIT)
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise HashMismatch(
-            f"{files.shown(path)}: tensors_sha256: expected {sha256[:12]}, got {found[:12]}. The "
-            "file was altered or cut short after it was written."
-        )
-    try:
-        held = load_safetensors(data)
-        return held["W"], held["b"]
-    except (SafetensorError, KeyError) as error:
-        raise StoreError(f"{files.shown(path)}: expected tensors W and b ({error}).") from error

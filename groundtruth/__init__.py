@@ -21,7 +21,9 @@ _HOMES = {
     "Testbed": "groundtruth.testbed",
     "build": "groundtruth.catalogue",
     "evaluate": "groundtruth.evaluation",
+    "load_testbed": "groundtruth.generators.world_files",
     "run_suite": "groundtruth.runner",
+    "save_testbed": "groundtruth.generators.world_files",
     "sweep": "groundtruth.sweeps",
     "testbeds": "groundtruth.catalogue",
 }

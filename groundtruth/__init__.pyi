@@ -3,6 +3,8 @@ from groundtruth.catalogue import testbeds as testbeds
 from groundtruth.errors import GroundtruthError as GroundtruthError
 from groundtruth.evaluation import evaluate as evaluate
 from groundtruth.explanation import Dictionary as Dictionary
+from groundtruth.generators.world_files import load_testbed as load_testbed
+from groundtruth.generators.world_files import save_testbed as save_testbed
 from groundtruth.monitor import Monitor as Monitor
 from groundtruth.report import Report as Report
 from groundtruth.result import Result as Result

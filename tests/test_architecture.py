@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "outputs",
         "files",
         "store",
+        "bundle",
         "cache",
         "lockfile",
         "provenance",

@@ -139,7 +139,11 @@ DAMAGE: list[tuple[Callable[[Path], Any], type[StoreError], str]] = [
         StoreError,
         r"toy_model\.json: not a toy model \(W: expected shape \(2, 4\)",
     ),
-    (foreign_tensors, StoreError, r"toy_model\.safetensors: expected tensors W and b \('W'\)\."),
+    (
+        foreign_tensors,
+        StoreError,
+        r"toy_model\.safetensors: expected tensors W and b \('W' is missing\)\.",
+    ),
     (lambda folder: (folder / TENSORS).unlink(), StoreError, "cannot be read"),
     (lambda folder: (folder / JSON).unlink(), StoreError, "cannot be read"),
     (lambda folder: (folder / JSON).write_text("{"), StoreError, "not JSON, or cut short"),
