@@ -82,9 +82,15 @@ def their_sides(law: Laws):
 
 
 def synthsaebench():
-    """SAELens's SynthSAEBench-16k generator as published: correlated, hierarchical firing."""
+    """SAELens's SynthSAEBench-16k generator as published: correlated, hierarchical firing.
+
+    Its directions are not pushed apart, which takes a long time and costs a sample nothing.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
     from sae_lens.synthetic import (
+        FoldedNormalMagnitudeConfig,
         HierarchyConfig,
+        LinearMagnitudeConfig,
         LowRankCorrelationConfig,
         SyntheticModel,
         SyntheticModelConfig,
@@ -105,8 +111,8 @@ def synthsaebench():
         firing_probability=ZipfianFiringProbabilityConfig(0.5, 0.4, 5e-4),
         hierarchy=hierarchy,
         correlation=LowRankCorrelationConfig(rank=25, correlation_scale=0.1),
-        std_firing_magnitudes=0.5,
-        mean_firing_magnitudes=4.5,
+        std_firing_magnitudes=FoldedNormalMagnitudeConfig(0.5, 0.5),
+        mean_firing_magnitudes=LinearMagnitudeConfig(5.0, 4.0),
         bias=0.5,
         seed=42,
     )

@@ -1,6 +1,8 @@
 """Samples per CPU-second, ours against SAELens's dense sampler, and what each takes in memory.
 
     python -m benchmarks.sampling [--features 16384] [--width 768] [--repetitions 7]
+    python -m benchmarks.sampling --synthsaebench
+    python -m benchmarks.sampling --growth
 
 One thread, one run. Memory is the peak resident set of a child process beyond what it held before
 it drew; the samples' own n x d activations are kept small (d = 64) so that codes show.
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import groundtruth as gt
 from benchmarks.saelens_world import (
     cpu_seconds,
     laws,
@@ -29,6 +32,7 @@ from benchmarks.saelens_world import (
 from groundtruth.testbed import BLOCK
 
 N_BLOCKS = 8
+THEIR_BATCH = 4096
 MEMORY_SAMPLES, MEMORY_WIDTH = 8192, 64
 MEMORY_CASES = ((16_384, 60.0), (65_536, 60.0), (16_384, 240.0))
 
@@ -38,6 +42,12 @@ def main() -> None:
     one_thread()
     if options.memory_of:
         print(_peak_megabytes(options.memory_of, options.features, options.l0))
+        return
+    if options.synthsaebench:
+        _synthsaebench(options.repetitions)
+        return
+    if options.growth:
+        _growth_with_features()
         return
     law = laws(options.features, options.width)
     testbed, (dictionary, generator) = our_testbed(law), their_sides(law)
@@ -56,19 +66,42 @@ def main() -> None:
     print(f"groundtruth: {our_rate:,.0f} samples per CPU-second")
     print(f"SAELens, dense, same law, batches of {BLOCK}: {their_rate:,.0f}")
     print(f"ratio: {our_rate / their_rate:.1f}")
-    if options.preset:
-        _against_preset(our_rate)
     if options.memory:
         _print_memory()
 
 
-def _against_preset(our_rate: float) -> None:
-    """SAELens's own SynthSAEBench-16k, whose copula and hierarchy ours does not have."""
-    model = synthsaebench()
-    spent, _ = cpu_seconds(lambda: model.sample(BLOCK), lambda: None, 3)
-    rate = BLOCK / spent
-    print(f"SAELens, SynthSAEBench-16k with correlation and hierarchy: {rate:,.0f}")
-    print(f"ratio to that, another law: {our_rate / rate:.1f}")
+def _synthsaebench(repetitions: int) -> None:
+    """The whole published law on both sides: trees, exclusive children, a copula of rank 25."""
+    # As their directions are: not pushed apart, which costs a sample nothing.
+    testbed, model = gt.build("synthsaebench-16k", dictionary="sphere"), synthsaebench()
+
+    def ours() -> None:
+        for block in range(N_BLOCKS):
+            testbed.block("train", 0, block)
+
+    our_time, their_time = cpu_seconds(ours, lambda: model.sample(THEIR_BATCH), repetitions)
+    our_rate, their_rate = N_BLOCKS * BLOCK / our_time, THEIR_BATCH / their_time
+    print(f"groundtruth, SynthSAEBench-16k: {our_rate:,.0f} samples per CPU-second")
+    print(f"SAELens, batches of {THEIR_BATCH}: {their_rate:,.0f}")
+    print(f"ratio: {our_rate / their_rate:.1f}")
+    print(f"peak memory of the process, both sides in it: {_status('VmHWM') / 1024:.0f} MB")
+
+
+def _growth_with_features() -> None:
+    """Microseconds a sample where ever more features share the same L0 of 30."""
+    sizes, times = (1000, 16_000, 131_000, 1_000_000), []
+    for features in sizes:
+        testbed = our_testbed(laws(features, 64, l0=30.0))
+
+        def ours(testbed=testbed) -> None:
+            for block in range(N_BLOCKS):
+                testbed.block("train", 0, block)
+
+        spent, _ = cpu_seconds(ours, lambda: None, 5)
+        times.append(spent / N_BLOCKS / BLOCK)
+        print(f"{features:>9,} features in 64 dimensions: {1e6 * times[-1]:.1f} us a sample")
+    slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+    print(f"cost grows as features to the power {slope:.2f}")
 
 
 def _print_memory() -> None:
@@ -115,7 +148,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--features", type=int, default=16_384)
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--preset", action="store_true", help="also time SynthSAEBench-16k itself")
+    parser.add_argument("--synthsaebench", action="store_true", help="its whole law, both sides")
+    parser.add_argument("--growth", action="store_true", help="ours at ever more features")
     parser.add_argument("--memory", action="store_true", help="also measure peak memory")
     parser.add_argument("--memory-of", choices=("groundtruth", "saelens"), help=argparse.SUPPRESS)
     parser.add_argument("--l0", type=float, help=argparse.SUPPRESS)

@@ -9,6 +9,7 @@ from groundtruth.generators.cells import BernoulliCells
 
 # Standard deviations of z above its mean, among which each column takes its cut.
 _CUTS = np.linspace(0.5, 4.0, 36)
+_ROWS = 128
 
 
 class Scan:
@@ -28,29 +29,48 @@ class Scan:
     def __init__(self, loadings: np.ndarray, own: np.ndarray, limit: np.ndarray) -> None:
         weights, offset = loadings / own[:, None], limit / own
         cut = _CUTS[:, None] * np.linalg.norm(weights, axis=1) - offset
-        work = ndtr(cut) + ndtr(-_CUTS)[:, None]
+        # A candidate has to be drawn and sorted, an entry above its cut only to be found.
+        work = 2 * ndtr(cut) + ndtr(-_CUTS)[:, None]
         at = work.argmin(axis=0), np.arange(len(offset))
         self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)
         self._offset = offset.astype(np.float32)
         # z is float32: the cut has to be one too, or a cell just above it would count twice.
         self._cut = cut[at].astype(np.float32)
         self._above = self._cut + self._offset
-        self._highest = ndtr(self._cut.astype(np.float64))
+        self._highest = ndtr(self._cut)
         self._candidates = BernoulliCells(self._highest)
 
     def draw(self, rng: np.random.Generator, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the events that happen, for factors (n, r) float32."""
-        inner = factors @ self._weights
-        n, m = inner.shape
-        flat, high = inner.reshape(-1), (inner > self._above).reshape(-1)
-        seldom = np.flatnonzero(high)
-        drawn = self._candidates.draw(rng, n)
-        drawn = drawn[~high[drawn]]
-        cell = np.concatenate([seldom, drawn])
+        m = len(self._offset)
+        drawn = self._candidates.draw(rng, len(factors))
+        cells, values, seldom = [], [], []
+        # A few rows at a time, so that their products are still in the processor's cache when
+        # they are compared and read.
+        inner, high = np.empty((_ROWS, m), np.float32), np.empty((_ROWS, m), np.bool_)
+        for start in range(0, len(factors), _ROWS):
+            rows = factors[start : start + _ROWS]
+            part, above = inner[: len(rows)], high[: len(rows)]
+            np.matmul(rows, self._weights, out=part)
+            np.greater(part, self._above, out=above)
+            begin, end = np.searchsorted(drawn, [start * m, (start + len(rows)) * m])
+            low = drawn[begin:end] - start * m
+            low = low[~above.reshape(-1)[low]]
+            cell = np.concatenate([np.flatnonzero(above), low])
+            seldom.append(np.arange(len(cell)) < len(cell) - len(low))
+            values.append(part.reshape(-1)[cell])
+            cells.append(cell + start * m)
+        cell, value = np.concatenate(cells), np.concatenate(values)
         row = cell // m
         column = cell - row * m
-        most = self._highest[column]
-        most[: len(seldom)] = 1.0
-        chance = ndtr((flat[cell] - self._offset[column]).astype(np.float64))
-        hit = rng.random(len(cell)) * most < chance
+        most = np.where(np.concatenate(seldom), np.float32(1.0), self._highest[column])
+        chance = normal_cdf(value - self._offset[column])
+        hit = rng.random(len(cell), dtype=np.float32) * most < chance
         return row[hit], column[hit]
+
+
+def normal_cdf(z: np.ndarray) -> np.ndarray:
+    """Phi(z), float32: torch's, which is vectorised; scipy's takes several times as long."""
+    import torch
+
+    return torch.special.ndtr(torch.from_numpy(z)).numpy()

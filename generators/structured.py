@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import ndtr
 
 from groundtruth.generators.cells import BernoulliCells
 from groundtruth.generators.forcing import Forced, factors_given
-from groundtruth.generators.scan import Scan
+from groundtruth.generators.scan import Scan, normal_cdf
 from groundtruth.slabs import Slabs
 from groundtruth.structure import Structure
 from groundtruth.truth import FeatureTruth
@@ -102,7 +101,7 @@ class StructuredSampler:
         at = np.flatnonzero(structure.loaded[child])
         if len(at):
             inner = np.einsum("ij,ij->i", factors[row[at]], plan.weights[child[at]])
-            happens[at] = u[at] < ndtr(inner - plan.offset[child[at]])
+            happens[at] = u[at] < normal_cdf(inner - plan.offset[child[at]])
         if forced is not None:
             happens = forced.events(row, child, happens)
         fired = np.flatnonzero(happens)
@@ -147,7 +146,8 @@ class StructuredSampler:
         self, rng: np.random.Generator, n: int, firings: Firings
     ) -> tuple[np.ndarray, sp.csr_array]:
         truth = self.truth
-        order = np.argsort(firings.row * truth.n_features + firings.feature)
+        kind = np.int32 if n * truth.n_features < 2**31 else np.int64
+        order = np.argsort((firings.row * truth.n_features + firings.feature).astype(kind))
         row, feature = firings.row[order], firings.feature[order]
         value = firings.value[order].astype(np.float32)
         if truth.signed:
