@@ -10,6 +10,7 @@ import numpy as np
 
 from groundtruth.errors import InputError, UnknownName, reject
 from groundtruth.generators.orthogonalised import orthogonalised
+from groundtruth.generators.pairs import lifetimes, pair
 
 
 def sphere(n_features: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,6 +114,8 @@ LAWS: dict[str, Callable[..., np.ndarray]] = {
     "equiangular": equiangular,
     "low-coherence": low_coherence,
     "orthogonalised": orthogonalised,
+    "pair": pair,
+    "lifetimes": lifetimes,
     "given": given,
 }
 

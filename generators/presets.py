@@ -22,6 +22,14 @@ HEDGING = (
     'Chanin et al., "Feature Hedging", 2025, https://arxiv.org/abs/2505.11756; the closed form is '
     "ours"
 )
+PAIR = (
+    'Minder et al., "Robustly identifying concepts introduced during chat fine-tuning using '
+    'crosscoders", 2025, https://arxiv.org/abs/2504.02922 (what breaks; the world is ours)'
+)
+CROSS_LAYER = (
+    'Lindsey et al., "Sparse Crosscoders for Cross-Layer Features and Model Diffing", 2024, '
+    "https://transformer-circuits.pub/2024/crosscoders (the idea; the world is ours)"
+)
 WRONG_L0 = "chanind/sparse-but-wrong-paper, notebooks/small_toy_model_experiments.ipynb"
 TREE = "noanabeshima/matryoshka-saes, tree.json"
 
@@ -259,6 +267,47 @@ PRESETS: tuple[Preset, ...] = (
             "d": 256,
             "firing": {"law": "zipf", "exponent": 1.0, "first": 0.5},
             "magnitude": {"law": "constant", "value": 1.0},
+        },
+    ),
+    Preset(
+        "pair/models",
+        "48 features in 64 dimensions, two models of 32 side by side: 24 shared, 8 weaker in the "
+        "first, 8 turned by 20 to 160 degrees, 4 in one model only each. A crosscoder's penalty "
+        "leaves the weakest out of the first model.",
+        PAIR,
+        1,
+        {
+            "n_features": 48,
+            "d": 64,
+            "firing": {"law": "constant", "probability": 0.05},
+            "magnitude": {"law": "log-normal", "mu": 0.0, "sigma": 0.25},
+            "dictionary": {
+                "law": "pair",
+                "shared": 24,
+                "rescaled": [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9],
+                "rotated": [20.0, 40.0, 60.0, 80.0, 100.0, 120.0, 140.0, 160.0],
+                "first_only": 4,
+                "second_only": 4,
+            },
+        },
+    ),
+    Preset(
+        "pair/layers",
+        "32 features in 96 dimensions, six layers of 16 side by side: each is written at one layer "
+        "and erased at a later one. A dictionary per layer needs one latent for each layer that a "
+        "feature lives in, 81 in all.",
+        CROSS_LAYER,
+        1,
+        {
+            "n_features": 32,
+            "d": 96,
+            "firing": {"law": "constant", "probability": 0.05},
+            "magnitude": {"law": "log-normal", "mu": 0.0, "sigma": 0.25},
+            "dictionary": {
+                "law": "lifetimes",
+                "n_layers": 6,
+                "lives": [[i % 6, min(5, i % 6 + i // 6)] for i in range(32)],
+            },
         },
     ),
 )

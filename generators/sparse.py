@@ -13,6 +13,7 @@ import numpy as np
 from groundtruth import seeds
 from groundtruth.errors import InputError, UnknownName, reject
 from groundtruth.generators import dictionaries, firing, magnitudes, structures
+from groundtruth.generators.pairs import parts_of
 from groundtruth.generators.sampling import SparseSampler
 from groundtruth.generators.structured import StructuredSampler
 from groundtruth.magnitude import MagnitudeLaw
@@ -65,7 +66,9 @@ def sparse(
             number, one per feature, or {"law": "linear", "first": ..., "last": ...} or
             {"law": "folded-normal", "mean": ..., "std": ...} over the features.
         dictionary: {"law": name, ...}: sphere, orthonormal, simplex, equiangular,
-            low-coherence(n_steps), orthogonalised(n_steps, lr), given(directions).
+            low-coherence(n_steps), orthogonalised(n_steps, lr), given(directions);
+            pair(shared, rescaled, rotated, first_only, second_only) and lifetimes(n_layers,
+            lives, turn) over several spaces side by side.
         noise: standard deviation per dimension, before `scale`.
         bias: length of the constant offset, before `scale`.
         scale: factor on everything, > 0.
@@ -164,6 +167,7 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
         noise=p["scale"] * p["noise"],
         signed=p.get("signed", False),
         structure=structure,
+        parts=parts_of(p["d"], p["dictionary"]),
     )
     if np.all(exact == 0):
         raise InputError(

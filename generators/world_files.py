@@ -42,6 +42,7 @@ BUNDLE = Bundle(
             "names",
             "site",
             "choice",
+            "parts",
             "hash",
         }
     ),
@@ -80,6 +81,7 @@ def save_testbed(testbed: Testbed, folder: str | Path) -> None:
         "names": list(truth.names),
         "site": truth.site,
         "choice": None if truth.structure is None else truth.structure.choice,
+        "parts": list(truth.parts),
         "hash": testbed.hash,
     }
     BUNDLE.write(Path(folder), body, tensors, {"README.md": _card(testbed).encode()})
@@ -130,6 +132,7 @@ def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Test
         names=tuple(body["names"]),
         site=body["site"],
         structure=structure,
+        parts=tuple(body["parts"]),
     )
     recipe = Recipe(**body["recipe"])
     sampler = StructuredSampler(truth) if structure else SparseSampler(truth, tensors["fires"])

@@ -198,6 +198,8 @@ class Testbed:
         if f.structure is not None:
             arrays.update(f.structure.arrays())
             laws["choice"] = f.structure.choice
+        if f.parts:
+            laws["parts"] = list(f.parts)
         return hashing.content_hash(laws, arrays)
 
     @cached_property

@@ -61,6 +61,8 @@ class FeatureTruth:
         names: one per feature; "f0", "f1", ... if not given.
         site: where the activations are read.
         structure: how features fire together; None if independently.
+        parts: widths of the spaces that lie side by side in the activations (models, layers); ()
+            if they are one.
 
     Raises:
         InputError: wrong shapes, non-finite values, rows that are not unit, p outside [0, 1].
@@ -75,6 +77,7 @@ class FeatureTruth:
     names: tuple[str, ...] = ()
     site: str = "activations"
     structure: Structure | None = None
+    parts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         directions = _frozen("truth.directions", self.directions, 2)
@@ -101,6 +104,8 @@ class FeatureTruth:
             raise reject("truth.bias", bias.shape, f"shape ({d},)")
         if self.structure is not None and self.structure.n_features != n:
             raise reject("truth.structure", self.structure.n_features, f"{n} features")
+        if self.parts and (sum(self.parts) != d or min(self.parts) < 1):
+            raise reject("truth.parts", self.parts, f"widths >= 1 that sum to {d}")
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise reject("truth.noise", self.noise, "a finite number >= 0")
         names = self.names or tuple(f"f{i}" for i in range(n))

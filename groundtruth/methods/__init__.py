@@ -5,6 +5,7 @@ A method is a callable `method(subject, *, seed, **parameters) -> Dictionary`.
 
 from groundtruth.methods.batchtopk import batchtopk
 from groundtruth.methods.controls import data_rows, random_directions
+from groundtruth.methods.crosscoder import crosscoder
 from groundtruth.methods.frozen import frozen_decoder, frozen_encoder, soft_frozen_decoder
 from groundtruth.methods.gated import gated
 from groundtruth.methods.jumprelu import jumprelu
@@ -19,6 +20,7 @@ from groundtruth.methods.topk import topk
 
 __all__ = [
     "batchtopk",
+    "crosscoder",
     "data_rows",
     "dictionary_learning",
     "frozen_decoder",

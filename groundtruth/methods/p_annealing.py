@@ -12,7 +12,7 @@ from groundtruth.methods.dead import Dead, DeadLatents, dead_latents
 from groundtruth.methods.fit import Options, fit, training_of
 from groundtruth.methods.penalty import Penalty, penalty_of
 from groundtruth.methods.relu import Relu
-from groundtruth.methods.sae import check_width
+from groundtruth.methods.sae import SAE, check_width
 from groundtruth.testbed import ActivationSubject
 
 # The slope of c^p is infinite at 0; (c + OFFSET)^p has a bounded one.
@@ -42,7 +42,7 @@ class PAnnealing(Relu):
         self.step = 0
         self.p = 1.0
 
-    def cost(self, codes: torch.Tensor) -> torch.Tensor:
+    def cost(self, sae: SAE, codes: torch.Tensor, cols: torch.Tensor | None) -> torch.Tensor:
         share = max(0.0, self.step / self.n_steps - self.begin_at) / max(1e-9, 1 - self.begin_at)
         p = 1.0 - (1.0 - self.p_end) * min(1.0, share)
         if p != self.p:

@@ -35,20 +35,24 @@ class Relu(Selecting):
             wrong = (x - sae.decode(codes)).square().sum() / len(x)
             # While L0 is this far from its goal, an eighth of the rows tells it well enough.
             some = codes.detach()[: -(-len(x) // 8)]
-            l0, total = int((some > 0).sum()) / len(some), self.cost(codes)
+            l0, total = int((some > 0).sum()) / len(some), self.cost(sae, codes, None)
             if self.dead is not None:
                 self.dead.see((codes.detach() > 0).any(0).nonzero().view(-1), len(x))
         else:
             support = above(pre, 0.0)
             codes = self.values(sae, centred, pre, support)
             wrong = self.error(sae, x, centred, support, codes)
-            l0, total = len(support.flat) / len(x), self.cost(codes)
+            l0, total = len(support.flat) / len(x), self.cost(sae, codes, support.cols)
         self._share = l0 / len(sae.W_enc)
         self.penalty.see(l0)
         return wrong + self.penalty.l1 * total / len(x)
 
-    def cost(self, codes: torch.Tensor) -> torch.Tensor:
-        """What is penalised, summed over all codes given; 0 for a code of 0."""
+    def cost(self, sae: SAE, codes: torch.Tensor, cols: torch.Tensor | None) -> torch.Tensor:
+        """What is penalised, summed over all codes given; 0 for a code of 0.
+
+        Args:
+            codes: (n, k), or with `cols` (nnz,) the entries of these latents.
+        """
         return codes.sum()
 
     def codes(self, sae: SAE, pre: torch.Tensor) -> torch.Tensor:
