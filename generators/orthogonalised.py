@@ -23,6 +23,8 @@ def orthogonalised(
     """
     if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 0:
         raise reject("dictionary.n_steps", n_steps, "a whole number >= 0")
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 <= lr < 1:
+        raise reject("dictionary.lr", lr, "a number from 0 to 1")
     start = rng.standard_normal((n_features, d), dtype=np.float32)
 
     def compute() -> dict[str, np.ndarray]:

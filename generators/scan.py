@@ -27,7 +27,8 @@ class Scan:
     """
 
     def __init__(self, loadings: np.ndarray, own: np.ndarray, limit: np.ndarray) -> None:
-        weights, offset = loadings / own[:, None], limit / own
+        # A chance of 0 or 1 has an infinite limit; beyond 1e6 Phi is 0 or 1 all the same.
+        weights, offset = loadings / own[:, None], np.clip(limit / own, -1e6, 1e6)
         cut = _CUTS[:, None] * np.linalg.norm(weights, axis=1) - offset
         # A candidate has to be drawn and sorted, an entry above its cut only to be found.
         work = 2 * ndtr(cut) + ndtr(-_CUTS)[:, None]

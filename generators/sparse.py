@@ -104,9 +104,9 @@ def sparse(
     structured = {
         "hierarchy": None if hierarchy is None else _plain("hierarchy", hierarchy),
         "correlation": None if correlation is None else _plain("correlation", correlation),
-        "exclusive": [np.asarray(group).tolist() for group in exclusive],
-        "together": [np.asarray(group).tolist() for group in together],
-        "signed": bool(signed),
+        "exclusive": _groups("exclusive", exclusive),
+        "together": _groups("together", together),
+        "signed": _flag("signed", signed),
         "shuffle": _shuffled(shuffle),
     }
     recipe = Recipe(
@@ -215,7 +215,21 @@ def _plain(name: str, value: object) -> dict[str, Any]:
     }
 
 
-def _shuffled(value: Sequence[str] | str) -> list[str]:
+def _groups(name: str, value: object) -> list[list[int]]:
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
+        raise reject(name, value, "groups of feature indices, such as [[0, 1], [4, 5, 6]]")
+    return [np.asarray(group).tolist() for group in value]
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise reject(name, value, "True or False")
+    return bool(value)
+
+
+def _shuffled(value: object) -> list[str]:
+    if not isinstance(value, (str, Sequence)):
+        raise reject("shuffle", value, f"names among {', '.join(SHUFFLED)}")
     names = [value] if isinstance(value, str) else list(value)
     for name in names:
         if name not in SHUFFLED:

@@ -192,7 +192,7 @@ class _Plan:
                 if on_top.any():
                     self.grouped.append((members[on_top], upto[on_top]))
         self.weights = (structure.loadings / structure.own[:, None]).astype(np.float32)
-        self.offset = (structure.limit / structure.own).astype(np.float32)
+        self.offset = np.clip(structure.limit / structure.own, -1e6, 1e6).astype(np.float32)
         root = parent < 0
         chosen = (group >= 0) & (structure.choice == "one")
         self.alone = np.flatnonzero(root & ~structure.loaded & ~chosen)

@@ -186,6 +186,15 @@ def test_shuffling_breaks_the_tie_between_frequency_depth_and_magnitude():
     assert not np.array_equal(depth, tied.truth.features.structure.depth)
 
 
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_certain_roots_among_correlated_ones(probability):
+    law = {"law": "given", "values": [probability] + [0.2] * 17}
+    testbed = sparse(n_features=18, d=12, firing=law, correlation=FACTORS, magnitude="constant")
+    codes = codes_of(testbed, 5)
+    assert set(codes[:, 0].tolist()) == {probability}
+    assert testbed.truth.features.coactivation(0, 1) == pytest.approx(0.2 * probability)
+
+
 def test_blocks_are_random_access():
     testbed = world("published, correlated")
     first = testbed.block("train", 0, 3)
@@ -251,6 +260,16 @@ def test_the_hash_tells_structures_apart():
             "exclusive, correlation: expected exclusive roots without a correlation, got feature "
             '0. Which one of a group fires is one choice under "exact_marginals"; leave out one '
             'of the two, or use hierarchy={"law": "as_published"}.',
+        ),
+        (
+            {"exclusive": 5},
+            "exclusive: expected groups of feature indices, such as [[0, 1], [4, 5, 6]], got 5.",
+        ),
+        ({"signed": "yes"}, "signed: expected True or False, got 'yes'."),
+        ({"shuffle": 3}, "shuffle: expected names among firing, hierarchy, magnitude, got 3."),
+        (
+            {"dictionary": {"law": "orthogonalised", "lr": float("nan")}},
+            "dictionary.lr: expected a number from 0 to 1, got nan.",
         ),
         (
             {"together": [[0, 0]]},
