@@ -19,11 +19,13 @@ _HOMES = {
     "Result": "groundtruth.result",
     "Scoring": "groundtruth.score_data",
     "Testbed": "groundtruth.testbed",
+    "agreement": "groundtruth.consistency",
     "build": "groundtruth.catalogue",
     "evaluate": "groundtruth.evaluation",
     "load_testbed": "groundtruth.generators.world_files",
     "run_suite": "groundtruth.runner",
     "save_testbed": "groundtruth.generators.world_files",
+    "stability": "groundtruth.consistency",
     "sweep": "groundtruth.sweeps",
     "testbeds": "groundtruth.catalogue",
 }

@@ -1,5 +1,7 @@
 from groundtruth.catalogue import build as build
 from groundtruth.catalogue import testbeds as testbeds
+from groundtruth.consistency import agreement as agreement
+from groundtruth.consistency import stability as stability
 from groundtruth.errors import GroundtruthError as GroundtruthError
 from groundtruth.evaluation import evaluate as evaluate
 from groundtruth.explanation import Dictionary as Dictionary

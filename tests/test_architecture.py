@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ladder", "features"),
     ("report",),
     ("catalogue",),
-    ("cards", "evaluation", "suites"),
+    ("consistency", "cards", "evaluation", "suites"),
     ("reporting", "rescoring"),
     ("monitor",),
     ("jobs",),
