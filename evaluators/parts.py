@@ -14,7 +14,8 @@ from groundtruth.evaluators.registry import UNIT, metric
 from groundtruth.result import Metric, Result
 
 NEAR = 0.5  # cosine from which a latent stands for its nearest feature
-ABSENT = 0.05  # share below which a part is taken to be empty
+LOST = 0.25  # of the planted share, below which a part is taken to be left out
+ABSENT = 0.05  # share below which a part is taken to be empty where nothing is planted
 
 
 def shares(rows: np.ndarray, parts: tuple[int, ...]) -> np.ndarray:
@@ -46,9 +47,9 @@ def share_error(entry: Metric, c: Comparison) -> Result:
 def false_exclusive(entry: Metric, c: Comparison) -> Result:
     """Share of features in several parts whose latent leaves one of these out.
 
-    Left out: the latent's share is below 0.05 where the planted one is not 0. A feature that no
-    latent is near is no false exclusive: it is missed, which recall counts. An L1 crosscoder leaves
-    the weaker part out completely below a planted ratio ("complete shrinkage").
+    Left out: the latent's share is below a quarter of the planted one. A feature that no latent is
+    near is no false exclusive: it is missed, which recall counts. An L1 crosscoder leaves the
+    weaker part out completely below a planted ratio ("complete shrinkage").
 
     Source: Minder et al., "Robustly identifying concepts introduced during chat fine-tuning using
     crosscoders", 2025, https://arxiv.org/abs/2504.02922
@@ -57,7 +58,7 @@ def false_exclusive(entry: Metric, c: Comparison) -> Result:
     several = (planted > 0).sum(axis=1) > 1
     if not several.any():
         raise Undefined("no planted feature lives in more than one part")
-    missing = near & ((planted > 0) & (claimed < ABSENT)).any(axis=1)
+    missing = near & (claimed < LOST * planted).any(axis=1)
     return _result(entry, c, missing[several].astype(np.float64))
 
 
@@ -127,6 +128,6 @@ def _result(entry: Metric, c: Comparison, values: np.ndarray) -> Result:
         n_units=len(values),
         ceiling=0.0,
         ceiling_kind="planted",
-        parameters={**c.parameters, "near": NEAR, "absent": ABSENT},
+        parameters={**c.parameters, "near": NEAR, "lost": LOST, "absent": ABSENT},
         evidence={"per_feature": values},
     )

@@ -163,6 +163,35 @@ def _frozen_worlds() -> tuple[WorldSpec, ...]:
     return tuple(WorldSpec(law, frozen, (0,), first, _SHORT) for law in _LAWS)
 
 
+def _failure_worlds() -> tuple[WorldSpec, ...]:
+    """Methods at settings that break them, and at one that does not, where there is one."""
+    n = {"n_samples": 200_000}
+    relu = lambda l1, width: MethodSpec("sae/relu", {**n, "width": width, "l1": l1})  # noqa: E731
+    selecting = lambda name, l0, width: MethodSpec(  # noqa: E731
+        f"sae/{name}", {**n, "width": width, "l0": l0}
+    )
+    crosscoder = lambda l1: MethodSpec(  # noqa: E731
+        "sae/crosscoder", {**n, "width": 48, "l1": l1}
+    )
+    l0s = (1, 1.5, 1.8, 2, 2.5, 3)
+    by_l0 = tuple(selecting("batchtopk", l0, 5) for l0 in l0s)
+    tree = (relu(0.1, 20), selecting("batchtopk", 1.12, 20), selecting("matryoshka", 1.12, 20))
+    worlds = {
+        "failure/absorption": tuple(relu(l1, 8) for l1 in (0.01, 0.03, 0.1, 0.3)),
+        "failure/tree": tree,
+        "failure/hedging": (relu(0.01, 1), relu(0.01, 2)),
+        "failure/wrong-l0": by_l0,
+        "failure/wrong-l0-negative": by_l0,
+        "pair/models": (
+            *(crosscoder(l1) for l1 in (0.03, 0.1, 0.3, 1.0)),
+            selecting("batchtopk", 2.4, 48),
+        ),
+    }
+    return tuple(
+        WorldSpec(name, specs, (0, 1, 2), n_train=200_000) for name, specs in worlds.items()
+    )
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -214,6 +243,16 @@ SUITES: dict[str, Suite] = {
             ),
             primary="recover.recall",
             scoring=Scoring(n_score=100_000),
+        ),
+        Suite(
+            "failure-modes",
+            1,
+            "What breaks dictionaries: absorption, hedging, a wrong L0, a crosscoder's penalty; in "
+            "worlds with closed forms. A few minutes on two cores.",
+            _failure_worlds(),
+            rows=_LEAST_ROWS,
+            primary="recover.joint",
+            scoring=Scoring(n_select=4096, n_score=8192, n_positives=100),
         ),
     )
 }

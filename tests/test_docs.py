@@ -20,6 +20,7 @@ PAGES = (
     "CHANGELOG.md",
     "benchmarks/README.md",
     "docs/adapters.md",
+    "docs/failure_modes.md",
 )
 MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/"}
 

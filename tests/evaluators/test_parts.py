@@ -38,6 +38,15 @@ def test_leaving_a_part_out_is_a_false_exclusive(world):
     assert (shared, decoupled) == (0, 0)
 
 
+def test_a_weak_part_that_is_claimed_weak_is_not_left_out():
+    law = {"law": "pair", "shared": 1, "rescaled": [0.01]}
+    weak = gt.build("pair/models", n_features=2, d=40, dictionary=law)
+    rows = weak.truth.features.directions.copy()
+    assert values(weak, rows)[1] == 0
+    rows[1, :20] *= 0.2
+    assert values(weak, rows)[1] == 0.5
+
+
 def test_weight_where_a_feature_is_not_is_a_false_share(world):
     rows = world.truth.features.directions.copy()
     rows[6, 20:] = 0.5 * rows[6, :20]
