@@ -145,5 +145,7 @@ def test_unknown_laws_are_answered_with_the_nearest():
         "equiangular",
         "low-coherence",
         "orthogonalised",
+        "pair",
+        "lifetimes",
         "given",
     }
