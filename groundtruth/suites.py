@@ -239,7 +239,7 @@ SUITES: dict[str, Suite] = {
             "hour on two cores; it resumes, in the middle of a run too.",
             (
                 *_sanity_worlds(_LONG, (0,), "sigma"),
-                *_sanity_worlds(_LONG, (0,), "sigma", "none", *_MORTAL[:2]),
+                *_sanity_worlds(_LONG, (0,), "variance", "auxiliary", "sae/topk", "sae/jumprelu"),
             ),
             primary="recover.recall",
             scoring=Scoring(n_score=100_000),

@@ -190,44 +190,51 @@ def decile_table(rows: list[dict[str, Any]]) -> str:
 
 
 def draw_samples(rows: list[dict[str, Any]], path: Path) -> None:
-    """Share above 0.8 against training samples, one panel per world.
+    """Share above 0.8 against training samples, one panel per world and reading.
 
     Thin lines are the short runs, one per seed; dashed ones leave dead latents alone.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = sorted({(row["reading"], row["testbed"]) for row in rows})
+    readings = sorted({reading for reading, _ in panels})
+    figure = Figure(figsize=(9.5, 3.4 * max(1, len(readings))), layout="constrained")
     FigureCanvasAgg(figure)
-    worlds = sorted({row["testbed"] for row in rows})
     colours = dict(zip(sorted({m for _, m in PAPER}), ("#0072b2", "#d55e00", "#009e73", "#cc79a7")))
-    axes = figure.subplots(1, max(1, len(worlds)), squeeze=False)[0]
-    for axis, world in zip(axes, worlds):
-        named: set[str] = set()
-        for line in _lines(rows, world):
+    axes = figure.subplots(max(1, len(readings)), 2, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    named: set[str] = set()
+    for axis, (reading, world) in zip(axes.flat, panels):
+        for line in _lines(rows, world, reading):
             method, long = line[0]["method"], int(line[0]["n_samples"]) > 3_000_000
-            label = method[4:] if method not in named else None
-            named.add(method)
             axis.plot(
                 [int(row["at"]) for row in line],
                 [100 * float(row["above_08"]) for row in line],
                 color=colours[method],
                 linewidth=1.8 if long else 0.8,
                 linestyle="--" if line[0]["dead"] == "none" else "-",
-                label=label,
+                label=None if method in named else method[4:],
             )
-        axis.set(xscale="log", xlabel="training samples", title=_world(world))
-        axis.set_ylabel("features with cosine above 0.8 (%)")
+            named.add(method)
+        axis.set(xscale="log", title=f"{_world(world)}, {reading} = 0.25")
+        axis.set_xticks([3e5, 1e6, 3e6, 1e7, 3e7], ["300k", "1M", "3M", "10M", "30M"], minor=False)
+        axis.minorticks_off()
+        axis.set(xlim=(2.5e5, 3.6e7), ylim=(-2, 102))
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    for axis in axes[-1]:
+        axis.set_xlabel("training samples")
+    figure.supylabel("features with cosine above 0.8 (%)", fontsize=10)
     figure.savefig(path, dpi=150)
 
 
-def _lines(rows: list[dict[str, Any]], world: str) -> list[list[dict[str, Any]]]:
-    """The points of each training on `world` in the first reading, by samples."""
+def _lines(rows: list[dict[str, Any]], world: str, reading: str) -> list[list[dict[str, Any]]]:
+    """The points of each training on `world` in this reading, by samples."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        mine = row["testbed"] == world and row["reading"] == "sigma"
+        mine = row["testbed"] == world and row["reading"] == reading
         if mine and row["method"].startswith("sae/") and row["above_08"] not in ("", None):
             key = (row["method"], row["dead"], str(row["n_samples"]), str(row["seed"]))
             found.setdefault(key, []).append(row)

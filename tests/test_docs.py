@@ -21,6 +21,7 @@ PAGES = (
     "benchmarks/README.md",
     "docs/adapters.md",
     "docs/failure_modes.md",
+    "docs/reproductions/sanity_checks.md",
 )
 MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/"}
 

@@ -15,9 +15,10 @@ from groundtruth.catalogue import build
 from groundtruth.jobs import Job, Settings, World, run_job
 from groundtruth.score_data import Scoring
 from groundtruth.store import Store
-from groundtruth.suites import MethodSpec
+from groundtruth.suites import MethodSpec, suite
 from reproductions import sanity_checks
 
+PLACE = Path(__file__).resolve().parent.parent / "docs" / "reproductions"
 SMALL = {"n_features": 60, "d": 16, "log_normal": "sigma"}
 LAW = "sparse/sanity-variable"
 SETTINGS = Settings(None, None, Scoring(512, 512, 4), 0.9, 0.8)
@@ -86,3 +87,29 @@ def test_the_share_of_a_run_is_that_of_its_decoder(folder: Path) -> None:
         unit = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
         found = ((truth.directions @ unit.T).max(1) > 0.8).mean()
         assert run.record["results"]["recover.above_08"]["value"] == pytest.approx(found)
+
+
+def test_the_page_holds_the_tables_of_the_kept_runs() -> None:
+    rows = sanity_checks.read(PLACE / "sanity_checks.csv")
+    page = (PLACE / "sanity_checks.md").read_text()
+    for table in (sanity_checks.results_table, sanity_checks.ladder_table):
+        assert table(rows) in page
+    assert sanity_checks.decile_table(rows) in page
+    assert "sanity_checks_samples.png" in page and (PLACE / "sanity_checks_samples.png").exists()
+
+
+def test_the_kept_runs_are_the_whole_suite() -> None:
+    rows = sanity_checks.read(PLACE / "sanity_checks.csv")
+    kept = {
+        (row["testbed"], row["reading"], int(row["seed"]), row["method"], row["dead"])
+        for row in rows
+        if row["kind"] == "method" and row["n_samples"] == "3000000"
+    }
+    asked = {
+        (world.testbed, world.parameters["log_normal"], seed, spec.name, spec.parameters["dead"])
+        for world in suite("sanity-checks").worlds
+        for seed in world.seeds
+        for spec in world.methods
+        if spec.name.startswith("sae/")
+    }
+    assert kept == asked
