@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from groundtruth import kin
 from groundtruth.errors import Undefined
 from groundtruth.evaluators.once import once
 from groundtruth.structure import Structure
@@ -22,7 +23,6 @@ MOST_PARTNERS = 16
 """Correlated features that are looked at for each feature: those of largest |correlation|."""
 INDEPENDENT = "features fire independently in this world"
 
-_PAIRS = 1 << 20  # pairs at a time
 _CELLS = 3e8  # (point, pair) cells, and a hundredth of (point, F, F) ones, that an average may cost
 _ROWS = 512
 
@@ -89,7 +89,7 @@ class _Law:
         self.structure = structure
         magnitude = truth.magnitude
         self.first, self.second = structure.scaled_moments(magnitude.mean, magnitude.second_moment)
-        self.family = _families(structure)
+        self.family = kin.families(structure)
         self.chance = self._chances()  # (s, n) P(fires | factors)
         p = self.chance.mean(axis=0)
         self.mean = p * self.first
@@ -103,17 +103,15 @@ class _Law:
 
     def within_families(self) -> Iterator[Found]:
         """Pairs of one family, each in both orders."""
-        for one, other in _family_pairs(self.family):
-            meet, together, tied = _meeting(self.structure, one, other)
+        for one, other in kin.family_pairs(self.family):
+            met = kin.meeting(self.structure, one, other)
             both = np.zeros(len(one))
             for row in self.chance:
-                shared = np.append(row, 1.0)[meet]
+                shared = np.append(row, 1.0)[met.node]
                 both += np.where(shared > 0, row[one] * row[other] / _safe(shared), 0.0)
-            # A value that both carry, of the feature where their paths meet, counts twice.
-            second, first = np.append(self.second, 1.0)[meet], np.append(self.first, 1.0)[meet]
-            carried = np.where(tied, second / _safe(first**2), 1.0)
-            moment = both / self.n_points * self.first[one] * self.first[other] * carried
-            covariance = np.where(together, moment, 0.0) - self.mean[one] * self.mean[other]
+            values = self.first[one] * self.first[other] * kin.carried(met, self.first, self.second)
+            moment = both / self.n_points * values
+            covariance = np.where(met.compatible, moment, 0.0) - self.mean[one] * self.mean[other]
             yield _strong(one, other, covariance * self.scale[one] * self.scale[other])
 
     def across_families(self) -> Iterator[Found]:
@@ -146,55 +144,6 @@ class _Law:
 def _strong(one: np.ndarray, other: np.ndarray, value: np.ndarray) -> Found:
     kept = np.abs(value) >= LEAST_CORRELATION
     return one[kept], other[kept], value[kept]
-
-
-def _families(structure: Structure) -> np.ndarray:
-    """(n,) the root of each feature's tree; of roots that exclude each other, the first."""
-    n = structure.n_features
-    above = np.where(structure.parent < 0, np.arange(n), structure.parent)
-    for members in structure.groups:
-        roots = members[structure.parent[members[:, 0]] < 0]
-        above[roots] = roots[:, :1]
-    while np.any(above[above] != above):
-        above = above[above]
-    return above
-
-
-def _family_pairs(family: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All ordered pairs of different features of one family, about `_PAIRS` at a time."""
-    order = np.argsort(family, kind="stable")
-    _, start, count = np.unique(family[order], return_index=True, return_counts=True)
-    yield order[:0], order[:0]
-    for size in map(int, np.unique(count[count > 1])):
-        trees = order[start[count == size][:, None] + np.arange(size)]
-        rows = trees.ravel()
-        step = max(1, _PAIRS // size)
-        for begin in range(0, len(rows), step):
-            one = np.repeat(rows[begin : begin + step], size)
-            other = trees[np.arange(begin, min(begin + step, len(rows))) // size].ravel()
-            yield one[one != other], other[one != other]
-
-
-def _meeting(
-    structure: Structure, one: np.ndarray, other: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per pair: where its paths to the root meet (n if nowhere), whether both can fire at once,
-    and whether both values are the meeting feature's times something of their own."""
-    n = structure.n_features
-    above = np.append(np.where(structure.parent < 0, n, structure.parent), n)
-    depth, scaled = np.append(structure.depth, -1), np.append(structure.scaled, False)
-    a, b = one.copy(), other.copy()
-    below = np.stack([np.full(len(a), -1), np.full(len(a), -2)])
-    tied = np.ones(len(a), dtype=bool)
-    while np.any(a != b):
-        up = (a != b) & (depth[a] >= depth[b]), (a != b) & (depth[b] >= depth[a])
-        for node, rises, last in zip((a, b), up, below):
-            tied[rises] &= scaled[node[rises]]
-            last[rises] = node[rises]
-            node[rises] = above[node[rises]]
-    group = np.append(structure.exclusive, [-2, -1])[below]  # of none: -1 or -2, never equal
-    exclusive = (group[0] == group[1]) & (group[0] >= 0)
-    return a, ~exclusive, tied & (a < n)
 
 
 def _safe(value: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse as sp
 
+from groundtruth import kin
 from groundtruth.structure import Structure
 
 _CELLS = 1e9  # that an average over the factors may compute, in (point, pair) and (point, x) cells
@@ -57,24 +58,19 @@ def _chances(structure: Structure, most: int) -> Iterator[np.ndarray]:
 
 
 class _Pairs:
-    """Ordered pairs of features that can depend on each other beyond the factors: those of one
-    tree, and of trees whose roots exclude each other."""
+    """Ordered pairs of features of one family, each with itself too, and what their joint moment
+    needs."""
 
     def __init__(self, structure: Structure, first: np.ndarray, second: np.ndarray) -> None:
-        root = _family(structure)
-        order = np.argsort(root, kind="stable")
-        _, start, count = np.unique(root[order], return_index=True, return_counts=True)
-        one, other = [], []
-        for size in np.unique(count):
-            trees = order[start[count == size][:, None] + np.arange(size)]
-            one.append(np.repeat(trees, size, axis=1).ravel())
-            other.append(np.tile(trees, (1, size)).ravel())
-        self.one, self.other = np.concatenate(one), np.concatenate(other)
-        meet, compatible = _meeting(structure, self.one, self.other)
-        self.meet = meet
-        product = _joint_moment(structure, self.one, self.other, first, second)
-        self.product = np.where(compatible, product, 0.0)
+        own = np.arange(structure.n_features)
+        pairs = [(own, own), *kin.family_pairs(kin.families(structure))]
+        self.one, self.other = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        met = kin.meeting(structure, self.one, self.other)
+        self.meet = met.node
         self.separate = first[self.one] * first[self.other]
+        # A feature meets itself: E[a_i^2].
+        product = self.separate * kin.carried(met, first, second)
+        self.product = np.where(met.compatible, product, 0.0)
 
     def excess(self, chance: np.ndarray) -> np.ndarray:
         """(m,) sum over rows of E[a_i a_j | factors] - E[a_i | factors] E[a_j | factors]."""
@@ -85,64 +81,3 @@ class _Pairs:
             given_shared = np.divide(both, shared, out=np.zeros_like(both), where=shared > 0)
             out += given_shared * self.product - both * self.separate
         return out
-
-
-def _family(structure: Structure) -> np.ndarray:
-    """(n,) the root of each feature's tree; of exclusive roots, the first."""
-    root = np.where(structure.parent < 0, np.arange(structure.n_features), structure.parent)
-    for members in structure.groups:
-        on_top = members[structure.parent[members[:, 0]] < 0]
-        root[on_top] = on_top[:, :1]
-    while np.any(root[root] != root):
-        root = root[root]
-    return root
-
-
-def _meeting(
-    structure: Structure, one: np.ndarray, other: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(m,) the last common node of two paths (n_features for none), and whether both features can
-    fire at once."""
-    n = structure.n_features
-    parent = np.where(structure.parent < 0, n, structure.parent)
-    a, b, depth = one.copy(), other.copy(), np.append(structure.depth, -1)
-    below_a, below_b = np.full(len(a), -1), np.full(len(b), -1)
-    while np.any(a != b):
-        up_a, up_b = (a != b) & (depth[a] >= depth[b]), (a != b) & (depth[b] >= depth[a])
-        below_a, below_b = np.where(up_a, a, below_a), np.where(up_b, b, below_b)
-        a, b = (
-            np.where(up_a, np.append(parent, n)[a], a),
-            np.where(up_b, np.append(parent, n)[b], b),
-        )
-    branched = (below_a >= 0) & (below_b >= 0)
-    group_a, group_b = structure.exclusive[below_a], structure.exclusive[below_b]
-    return a, ~(branched & (group_a >= 0) & (group_a == group_b))
-
-
-def _joint_moment(
-    structure: Structure, one: np.ndarray, other: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """(m,) E[a_i a_j | both fire]: a scaled child carries its parent's value in its own.
-
-    Walked up from the deeper of the two: each scaled step takes out the ratio of mean values and
-    goes on with the parent; at a step that is not scaled, or at another tree's end, the two are
-    independent.
-    """
-    factor, a, b = np.ones(len(one)), one.copy(), other.copy()
-    done, out = np.zeros(len(one), dtype=bool), np.zeros(len(one))
-    depth = structure.depth
-    while not done.all():
-        same = ~done & (a == b)
-        out[same] = factor[same] * second[a[same]]
-        done |= same
-        swap = depth[b] > depth[a]
-        a, b = np.where(swap, b, a), np.where(swap, a, b)
-        free = ~done & ~structure.scaled[a]
-        out[free] = factor[free] * first[a[free]] * first[b[free]]
-        done |= free
-        up = ~done
-        above = structure.parent[a[up]]
-        mean_above = np.where(first[above] == 0, 1.0, first[above])
-        factor[up] *= first[a[up]] / mean_above
-        a[up] = above
-    return out

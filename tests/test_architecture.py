@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "magnitude",
         "slabs",
         "structure",
+        "kin",
         "moments",
         "truth",
         "testbed",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from groundtruth import kin
 from groundtruth.errors import Undefined
 from groundtruth.evaluators import correlations
 from groundtruth.evaluators.correlations import LEAST_CORRELATION, MOST_PARTNERS
@@ -141,7 +142,7 @@ def test_samples_agree():
 def test_small_blocks_find_the_same(monkeypatch):
     monkeypatch.setattr(correlations, "_CELLS", 0)  # few points
     whole = table(world(Structure(PARENT, RATE, EXCLUSIVE, loadings=factors())))
-    monkeypatch.setattr(correlations, "_PAIRS", 1)
+    monkeypatch.setattr(kin, "_PAIRS", 1)
     monkeypatch.setattr(correlations, "_ROWS", 2)
     parts = table(world(Structure(PARENT, RATE, EXCLUSIVE, loadings=factors())))
     assert parts == pytest.approx(whole, abs=1e-7)  # products of blocks are float32
