@@ -73,9 +73,16 @@ class SparseSampler:
         shape = (n, truth.n_features)
         codes = sp.csr_array((value, feature.astype(np.int32, copy=False), start), shape)
         codes.has_sorted_indices = True
-        x = self._directions.product(codes)
-        if truth.bias.any():
-            x += truth.bias.astype(np.float32)
-        if truth.noise > 0:
-            x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
-        return x, codes
+        return activations(truth, self._directions, codes, rng), codes
+
+
+def activations(
+    truth: FeatureTruth, directions: Slabs, codes: sp.csr_array, rng: np.random.Generator
+) -> np.ndarray:
+    """(n, d) float32 codes @ directions + bias + noise."""
+    x = directions.product(codes)
+    if truth.bias.any():
+        x += truth.bias.astype(np.float32)
+    if truth.noise > 0:
+        x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
+    return x

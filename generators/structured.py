@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from groundtruth.generators.cells import BernoulliCells
 from groundtruth.generators.forcing import Forced, factors_given
+from groundtruth.generators.sampling import activations
 from groundtruth.generators.scan import Scan, normal_cdf
 from groundtruth.slabs import Slabs
 from groundtruth.structure import Structure
@@ -155,12 +156,7 @@ class StructuredSampler:
         start = np.searchsorted(row, np.arange(n + 1))
         codes = sp.csr_array((value, feature.astype(np.int32), start), (n, truth.n_features))
         codes.has_sorted_indices = True
-        x = self._directions.product(codes)
-        if truth.bias.any():
-            x += truth.bias.astype(np.float32)
-        if truth.noise > 0:
-            x += np.float32(truth.noise) * rng.standard_normal(x.shape, dtype=np.float32)
-        return x, codes
+        return activations(truth, self._directions, codes, rng), codes
 
 
 class _Plan:
