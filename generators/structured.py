@@ -99,8 +99,9 @@ class StructuredSampler:
         u = rng.random(len(child))
         shared = u[contest] if structure.choice == "one" else u
         happens = (shared >= plan.low[child]) & (shared < plan.high[child])
-        at = np.flatnonzero(structure.loaded[child])
-        if len(at):
+        loaded = structure.loaded[child]
+        if loaded.any():
+            at = slice(None) if loaded.all() else np.flatnonzero(loaded)
             inner = np.einsum("ij,ij->i", factors[row[at]], plan.weights[child[at]])
             happens[at] = u[at] < normal_cdf(inner - plan.offset[child[at]])
         if forced is not None:
