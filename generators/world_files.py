@@ -59,6 +59,8 @@ def save_testbed(testbed: Testbed, folder: str | Path) -> None:
         InputError: a testbed whose sampler is not ours.
         StoreError: the files cannot be written.
     """
+    if not isinstance(testbed, Testbed):
+        raise reject("testbed", testbed, "a testbed", 'Build it: gt.build("sparse/small", seed=0).')
     truth = testbed.truth.features
     tensors = {name: getattr(truth, name) for name in sorted(BUNDLE.tensors)}
     if isinstance(testbed.sampler, SparseSampler):

@@ -146,7 +146,8 @@ def stability(reports: Sequence[Report], *, metric: str = "recover.joint") -> St
     Source: Song et al., "Mechanistic Interpretability Should Prioritize Feature Consistency in
     SAEs", 2025, https://arxiv.org/abs/2505.20254 (pairwise MCC)
     """
-    reports = list(reports)
+    if isinstance(reports, Report) or not isinstance(reports, Sequence):
+        raise reject("reports", reports, "a list of what gt.evaluate returned")
     if len(reports) < 2:
         raise reject("reports", f"{len(reports)} of them", "two or more")
     _check_same_world(reports, metric)
@@ -220,6 +221,8 @@ def _check_same_world(reports: Sequence[Report], metric: str) -> None:
     if metric not in ("recover.joint", "recover.recall"):
         raise reject("metric", metric, '"recover.joint" or "recover.recall"')
     for report in reports:
+        if not isinstance(report, Report):
+            raise reject("report", report, "what gt.evaluate returned")
         if report.testbed.hash != reports[0].testbed.hash:
             raise InputError(
                 f"reports: expected one world, got {reports[0].testbed!r} and {report.testbed!r}. "

@@ -82,6 +82,8 @@ def test_equal_claims_agree_wholly():
     ("reports", "metric", "message"),
     [
         ([FIRST], "recover.joint", "reports: expected two or more, got '1 of them'."),
+        (None, "recover.joint", "reports: expected a list of what gt.evaluate returned, got None."),
+        ([1, 2], "recover.joint", "report: expected what gt.evaluate returned, got 1."),
         (
             [FIRST, SECOND],
             "recover.f1",

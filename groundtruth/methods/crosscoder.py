@@ -66,7 +66,8 @@ def crosscoder(
     Source: Lindsey et al., "Sparse Crosscoders for Cross-Layer Features and Model Diffing", 2024,
     https://transformer-circuits.pub/2024/crosscoders
     """
-    given = [subject.d // 2, subject.d - subject.d // 2] if parts is None else list(parts)
+    halves = [subject.d // 2, subject.d - subject.d // 2]
+    given = halves if parts is None else list(parts) if isinstance(parts, Sequence) else []
     whole = all(isinstance(p, int) and not isinstance(p, bool) and p >= 1 for p in given)
     if not whole or sum(given) != subject.d:
         raise reject("parts", parts, f"widths >= 1 that sum to {subject.d}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import groundtruth as gt
+from groundtruth.errors import InputError
 from groundtruth.evaluators.parts import shares
 from groundtruth.methods import crosscoder
 
@@ -110,3 +111,9 @@ def test_an_l1_crosscoder_loses_the_weak_part_by_the_closed_form():
     rows = weak.decoder / np.linalg.norm(weak.decoder, axis=1, keepdims=True)
     found = shares(rows[(truth.directions @ rows.T).argmax(axis=1)], truth.parts)[1:6]
     np.testing.assert_allclose(found[:, 0] / found[:, 1], alphas, atol=0.006)
+
+
+@pytest.mark.parametrize("parts", [5, (10, 20), (0, 40), (20.0, 20.0)])
+def test_a_crosscoder_refuses_parts_that_are_not_those_of_the_subject(world, parts):
+    with pytest.raises(InputError, match="parts: expected widths >= 1 that sum to 40, got"):
+        crosscoder(world.subject, seed=0, parts=parts, n_samples=1000)

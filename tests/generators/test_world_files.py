@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 import groundtruth as gt
 from groundtruth import files
-from groundtruth.errors import HashMismatch, StoreError
+from groundtruth.errors import HashMismatch, InputError, StoreError
 from groundtruth.generators.world_files import load_testbed, save_testbed
 from groundtruth.store import NewerSchemaError
 
@@ -98,6 +98,15 @@ def test_an_altered_description_is_refused(tmp_path, changes, error, message):
     with pytest.raises(error) as caught:
         load_testbed(tmp_path)
     assert message in str(caught.value)
+
+
+def test_what_is_no_testbed_is_refused(tmp_path):
+    with pytest.raises(InputError) as caught:
+        save_testbed("sparse/small", tmp_path)  # pyright: ignore[reportArgumentType]
+    assert str(caught.value) == (
+        "testbed: expected a testbed, got 'sparse/small'. Build it: gt.build(\"sparse/small\", "
+        "seed=0)."
+    )
 
 
 def test_a_folder_without_a_world_is_refused(tmp_path):
