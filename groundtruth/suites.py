@@ -236,7 +236,7 @@ SUITES: dict[str, Suite] = {
             "sanity-checks-long",
             1,
             "The same variants with ten times the samples, since recovery can set in late. An "
-            "hour on two cores; it resumes, in the middle of a run too.",
+            "hour and a half on two cores; it resumes, in the middle of a run too.",
             (
                 *_sanity_worlds(_LONG, (0,), "sigma"),
                 *_sanity_worlds(_LONG, (0,), "variance", "auxiliary", "sae/topk", "sae/jumprelu"),
