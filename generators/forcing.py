@@ -132,7 +132,7 @@ class _Paths:
             is_pivot = self.any[rows[on]] & (at == self.pivot[rows[on]])
             chance[on] *= np.where(is_pivot | ~structure.loaded[at], 1.0, event)
             if structure.choice == "race":
-                chance[on] *= self._won(at, known, event)
+                chance[on] *= self._won(at, known)
         return chance
 
     def _event(self, nodes: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -140,21 +140,15 @@ class _Paths:
         inner = np.einsum("ij,ij->i", structure.loadings[nodes], factors)
         return ndtr((inner - structure.limit[nodes]) / structure.own[nodes])
 
-    def _won(self, nodes: np.ndarray, factors: np.ndarray, event: np.ndarray) -> np.ndarray:
+    def _won(self, nodes: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """P(the node wins its race | it takes part, factors); 1 outside groups."""
         structure, out = self.structure, np.ones(len(nodes))
-        for members in structure.groups:
-            place = self._place[nodes]
-            size = members.shape[1]
-            on = np.flatnonzero((place >= 0) & (self._size[nodes] == size))
-            if not len(on):
-                continue
-            all_of = members[self._group_row[nodes[on]]]
-            events = (
-                np.stack([self._event(all_of[:, j], factors[on]) for j in range(size)], axis=1)
-                * structure.present[all_of]
-            )
-            own = np.arange(len(on)), place[on]
+        for members, group, place in self._seats:
+            on = np.flatnonzero(group[nodes] >= 0)
+            rivals = members[group[nodes[on]]]  # (m, b), the node among them
+            flat = self._event(rivals.ravel(), np.repeat(factors[on], rivals.shape[1], axis=0))
+            events = flat.reshape(rivals.shape) * structure.present[rivals]
+            own = np.arange(len(on)), place[nodes[on]]
             out[on] = winning(events[:, :, None])[:, :, 0][own] / np.maximum(events[own], 1e-300)
         return out
 
@@ -170,22 +164,14 @@ class _Paths:
         return np.asarray(((self.paths >= 0) & touched[self.paths]).any(axis=1))
 
     @cached_property
-    def _place(self) -> np.ndarray:
-        place = np.full(self.structure.n_features, -1)
+    def _seats(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """For groups of one size: members (m, b), and of each feature its group among these (-1
+        for none) and its place in it."""
+        seats = []
         for members in self.structure.groups:
+            group = np.full(self.structure.n_features, -1)
+            place = np.zeros(self.structure.n_features, dtype=np.int64)
+            group[members] = np.arange(len(members))[:, None]
             place[members] = np.arange(members.shape[1])
-        return place
-
-    @cached_property
-    def _size(self) -> np.ndarray:
-        size = np.zeros(self.structure.n_features, dtype=np.int64)
-        for members in self.structure.groups:
-            size[members] = members.shape[1]
-        return size
-
-    @cached_property
-    def _group_row(self) -> np.ndarray:
-        row = np.zeros(self.structure.n_features, dtype=np.int64)
-        for members in self.structure.groups:
-            row[members] = np.arange(len(members))[:, None]
-        return row
+            seats.append((members, group, place))
+        return seats

@@ -171,13 +171,13 @@ class _Plan:
         self.children = self.children[parent[self.children] >= 0]
         self.n_children = np.bincount(parent[parent >= 0], minlength=n)
         self.first_child = np.cumsum(self.n_children) - self.n_children
-        self.leader, self.root_leader = np.zeros(n, dtype=np.int64), np.arange(n)
-        self.low, self.high = np.zeros(n), structure.rate.copy()
         place = np.zeros(n, dtype=np.int64)
         place[self.children] = (
             np.arange(len(self.children)) - self.first_child[parent[self.children]]
         )
-        self.leader[:] = place
+        # Who speaks for a feature where one of several is chosen: itself, or its group's first.
+        self.leader, self.root_leader = place.copy(), np.arange(n)
+        self.low, self.high = np.zeros(n), structure.rate.copy()
         self.grouped: list[tuple[np.ndarray, np.ndarray]] = []
         for members in structure.groups:
             self.leader[members] = place[members].min(axis=1, keepdims=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.structure import Structure
 
 EXACT, PUBLISHED = "exact_marginals", "as_published"
+_REGULAR = {"roots": 0, "branching": 2, "depth": 1}  # words for equal trees, with their defaults
 _LEAST_OWN = 0.01  # of a low-rank row's variance that stays its own, as published
 
 
@@ -58,7 +59,7 @@ def structure_of(
     if places is not None:
         forest = _moved(forest, places)
     _add_exclusive(forest, exclusive)
-    probability = _add_together(forest, together, probability)
+    probability = _add_together(forest, together, probability, present)
     published = forest.law == PUBLISHED
     rate = _published(forest, probability) if published else _exact(forest, probability, present)
     loadings = np.zeros((n, 0))
@@ -103,17 +104,22 @@ def _forest(n: int, hierarchy: Mapping[str, Any] | None, rng: np.random.Generato
     law = given.pop("law", EXACT)
     if law not in (EXACT, PUBLISHED):
         raise UnknownName("hierarchy law", str(law), (EXACT, PUBLISHED))
-    scaled = bool(given.pop("scale_children", False))
+    scaled = given.pop("scale_children", False)
+    if not isinstance(scaled, (bool, np.bool_)):
+        raise reject("hierarchy.scale_children", scaled, "True or False")
+    words = ("parents", "exclusive", *_REGULAR)
+    _refuse_more("hierarchy", given.keys() - {*words}, ("law", "scale_children", *words))
+    mixed = sorted(given.keys() & _REGULAR.keys())
+    if "parents" in given and mixed:
+        raise InputError(
+            f"hierarchy: expected parents, or {', '.join(_REGULAR)}, got parents and {mixed[0]}. "
+            "Leave out one of the two."
+        )
     if "parents" in given:
-        parent = _parents(n, given.pop("parents"))
-        group = np.full(n, -1)
-        for index, members in enumerate(given.pop("exclusive", ())):
-            group[_members("hierarchy.exclusive", n, members)] = index
+        parent = _parents(n, given["parents"])
+        group = _sibling_groups(n, given.get("exclusive", ()))
     else:
         parent, group = _regular(n, given, rng)
-    if given:
-        known = ("law", "scale_children", "parents", "exclusive", "roots", "branching", "depth")
-        raise UnknownName("part of hierarchy", sorted(given)[0], known)
     return Forest(law, parent, group, np.where(parent >= 0, scaled, False))
 
 
@@ -122,31 +128,46 @@ def _regular(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Equal trees, numbered level by level from feature 0; a share of parents is exclusive."""
     roots, branching, depth = (
-        _whole(name, given.pop(name, default), 0)
-        for name, default in (("roots", 0), ("branching", 2), ("depth", 1))
+        _whole(f"hierarchy.{name}", given.get(name, default), 0)
+        for name, default in _REGULAR.items()
     )
-    share = given.pop("exclusive", 1.0)
+    share = given.get("exclusive", 1.0)
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
         raise reject("hierarchy.exclusive", share, "a share of the parents, from 0 to 1")
-    size = roots * sum(branching**level for level in range(depth + 1))
-    if size > n:
+    parent, group = np.full(n, -1), np.full(n, -1)
+    begin, size, done = 0, roots, 0
+    while size and begin + size <= n and done < depth:
+        level = begin + np.arange(size)
+        begin, size, done = begin + size, size * branching, done + 1
+        children = begin + np.arange(min(size, n - begin))
+        parent[children] = np.repeat(level, branching)[: len(children)]
+    if begin + size > n:
         raise InputError(
             f"hierarchy: expected at most {n} features in the trees, got {roots} roots with "
-            f"branching {branching} and depth {depth}, which is {size}. Lower one of them."
+            f"branching {branching} and depth {depth}, which are more. Lower one of them."
         )
-    parent, group = np.full(n, -1), np.full(n, -1)
-    begin, level = 0, np.arange(roots)
-    for _ in range(depth):
-        begin += len(level)
-        children = begin + np.arange(len(level) * branching)
-        parent[children] = np.repeat(level, branching)
-        level = children
     if branching >= 2:
         parents = np.unique(parent[parent >= 0])
         chosen = rng.permutation(len(parents))[: int(share * len(parents))]
         for index, at in enumerate(parents[np.sort(chosen)]):
             group[parent == at] = index
     return parent, group
+
+
+def _sibling_groups(n: int, exclusive: Any) -> np.ndarray:
+    """(n,) index of the group that names the feature, or -1."""
+    group = np.full(n, -1)
+    if isinstance(exclusive, str) or not isinstance(exclusive, Sequence):
+        raise reject("hierarchy.exclusive", exclusive, "groups of siblings, such as [[1, 2]]")
+    for index, members in enumerate(exclusive):
+        at = _members("hierarchy.exclusive", n, members)
+        if np.any(group[at] >= 0):
+            raise InputError(
+                "hierarchy.exclusive: expected groups without a common feature, got feature "
+                f"{at[group[at] >= 0][0]} in two."
+            )
+        group[at] = index
+    return group
 
 
 def _add_exclusive(forest: Forest, exclusive: Sequence[Sequence[int]]) -> None:
@@ -163,9 +184,13 @@ def _add_exclusive(forest: Forest, exclusive: Sequence[Sequence[int]]) -> None:
 
 
 def _add_together(
-    forest: Forest, together: Sequence[Sequence[int]], probability: np.ndarray
+    forest: Forest,
+    together: Sequence[Sequence[int]],
+    probability: np.ndarray,
+    present: np.ndarray,
 ) -> np.ndarray:
-    """Features that always fire together: the others become children of the first at rate 1."""
+    """Features that always fire together: the others become children of the first at rate 1, and
+    fire as often as it does, unless their own magnitude is 0."""
     probability, n = probability.copy(), len(probability)
     for members in together:
         first, *others = _members("together", n, members)
@@ -177,7 +202,7 @@ def _add_together(
                     f"feature {other}."
                 )
             forest.parent[other] = first
-            probability[other] = probability[first]
+            probability[other] = probability[first] * present[other]
     return probability
 
 
@@ -185,7 +210,10 @@ def _exact(forest: Forest, probability: np.ndarray, present: np.ndarray) -> np.n
     """Rates at which every feature fires with its probability."""
     parent = forest.parent
     above = np.where(parent >= 0, probability[parent], 1.0)
-    rate = np.divide(probability, above * present, out=np.zeros(len(parent)), where=probability > 0)
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # under a parent that never fires: refused below
+        rate = np.where(probability > 0, probability / (above * present), 0.0)
     # A child that always fires with its parent can come out an ulp above 1.
     rate = np.where((rate > 1) & (rate < 1 + 1e-9), 1.0, rate)
     bad = np.flatnonzero(rate > 1)
@@ -203,7 +231,7 @@ def _exact(forest: Forest, probability: np.ndarray, present: np.ndarray) -> np.n
 def _published(forest: Forest, probability: np.ndarray) -> np.ndarray:
     parent, group = forest.parent, forest.exclusive
     above = np.where(parent >= 0, probability[parent], 1.0)
-    conditional = probability / above
+    conditional = np.divide(probability, above, out=np.ones(len(parent)), where=above > 0)
     rivals = np.zeros(len(parent))
     if group.max(initial=-1) >= 0:
         total = np.bincount(group[group >= 0], weights=conditional[group >= 0])
@@ -218,7 +246,7 @@ def _loadings(n: int, correlation: Mapping[str, Any], rng: np.random.Generator) 
     given = dict(correlation)
     law = given.pop("law", None)
     if law == "low-rank":
-        rank, scale = _whole("rank", given.pop("rank", 10), 1), given.pop("scale", 0.1)
+        rank, scale = _whole("correlation.rank", given.pop("rank", 10), 1), given.pop("scale", 0.1)
         if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale < 1e3:
             raise reject("correlation.scale", scale, "a number >= 0")
         _refuse_more("correlation", given, ("law", "rank", "scale"))
@@ -284,14 +312,10 @@ def _members(name: str, n: int, members: Any) -> np.ndarray:
 
 def _whole(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise reject(
-            f"hierarchy.{name}" if name != "rank" else "correlation.rank",
-            value,
-            f"a whole number >= {least}",
-        )
+        raise reject(name, value, f"a whole number >= {least}")
     return int(value)
 
 
-def _refuse_more(name: str, given: dict[str, Any], known: tuple[str, ...]) -> None:
+def _refuse_more(name: str, given: Collection[str], known: tuple[str, ...]) -> None:
     if given:
         raise UnknownName(f"part of {name}", sorted(given)[0], known)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from groundtruth import files
-from groundtruth.bundle import Bundle
-from groundtruth.errors import GroundtruthError, HashMismatch, StoreError
+from groundtruth.bundle import Body, Bundle, Tensors
 from groundtruth.generators.toy_examination import examine
 from groundtruth.generators.toy_training import ToyTraining, TrainedToy
 
 BUNDLE = Bundle(
     "toy_model",
+    "toy model",
     1,
     frozenset({"training", "seed", "loss", "certificate", "hash"}),
     frozenset({"W", "b"}),
@@ -59,16 +58,9 @@ def load_toy_model(folder: str | Path) -> TrainedToy:
         >>> load_toy_model(folder).hash == trained.hash
         True
     """
-    body, tensors = BUNDLE.read(Path(folder))
-    path = Path(folder) / "toy_model.json"
-    try:
-        training = ToyTraining.from_description(body["training"])
-        trained = TrainedToy(training, body["seed"], tensors["W"], tensors["b"], body["loss"])
-    except (TypeError, KeyError, GroundtruthError) as error:
-        raise StoreError(f"{files.shown(path)}: not a toy model ({error}).") from error
-    if trained.hash != body["hash"]:
-        raise HashMismatch(
-            f"{files.shown(path)}: hash: expected {body['hash'][:12]}, got {trained.hash[:12]} "
-            "from training, seed and weights. Save the model again."
-        )
-    return trained
+    return BUNDLE.load(folder, _trained)
+
+
+def _trained(body: Body, tensors: Tensors) -> TrainedToy:
+    training = ToyTraining.from_description(body["training"])
+    return TrainedToy(training, body["seed"], tensors["W"], tensors["b"], body["loss"])

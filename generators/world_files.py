@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth import files, hashing, seeds
+from groundtruth import hashing, seeds
 from groundtruth.bundle import Bundle
-from groundtruth.errors import GroundtruthError, HashMismatch, StoreError, reject
+from groundtruth.errors import reject
 from groundtruth.generators.sampling import SparseSampler
 from groundtruth.generators.structured import StructuredSampler
 from groundtruth.magnitude import MagnitudeLaw
@@ -27,6 +27,7 @@ from groundtruth.testbed import Recipe, Testbed
 from groundtruth.truth import FeatureTruth, Truth
 
 BUNDLE = Bundle(
+    "world",
     "world",
     1,
     frozenset(
@@ -106,19 +107,7 @@ def load_testbed(folder: str | Path) -> Testbed:
         >>> load_testbed(folder).hash == world.hash
         True
     """
-    body, tensors = BUNDLE.read(Path(folder))
-    path = Path(folder) / "world.json"
-    try:
-        testbed = _testbed(body, tensors)
-    except (TypeError, KeyError, GroundtruthError) as error:
-        raise StoreError(f"{files.shown(path)}: not a world ({error}).") from error
-    if testbed.hash != body["hash"]:
-        raise HashMismatch(
-            f"{files.shown(path)}: hash: expected {body['hash'][:12]}, got {testbed.hash[:12]}. "
-            "The truth is as saved, but numpy draws other samples here; use the version that wrote "
-            "it."
-        )
-    return testbed
+    return BUNDLE.load(folder, _testbed)
 
 
 def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Testbed:
@@ -137,7 +126,11 @@ def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Test
         parts=tuple(body["parts"]),
     )
     recipe = Recipe(**body["recipe"])
-    sampler = StructuredSampler(truth) if structure else SparseSampler(truth, tensors["fires"])
+    sampler = (
+        StructuredSampler(truth)
+        if structure is not None
+        else SparseSampler(truth, tensors["fires"])
+    )
     return Testbed(
         body["name"],
         recipe,

@@ -9,10 +9,10 @@ The JSON is sealed and holds the hash of the tensors: what is cut short or alter
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,11 +20,16 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from groundtruth import files
-from groundtruth.errors import HashMismatch, StoreError
+from groundtruth.errors import GroundtruthError, HashMismatch, StoreError
 from groundtruth.store import NewerSchemaError
 
 _OWN = {"schema", "tensors_sha256"}
 _LIMIT = 2**34
+Body = Mapping[str, Any]
+Tensors = Mapping[str, np.ndarray]
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,14 @@ class Bundle:
 
     Fields:
         stem: of both files' names.
+        what: it holds, for messages; an object with a content `hash`, which the body keeps.
         schema: version of the body; a larger one is refused.
         fields: keys of the body.
         tensors: names that the tensor file must hold; it may hold others.
     """
 
     stem: str
+    what: str
     schema: int
     fields: frozenset[str]
     tensors: frozenset[str]
@@ -62,6 +69,30 @@ class Bundle:
         pairs = [(folder / name, data) for name, data in (others or {}).items()]
         pairs += [(folder / f"{self.stem}.safetensors", packed)]
         files.write_in_order([*pairs, (folder / f"{self.stem}.json", sealed)])
+
+    def load(self, folder: str | Path, make: Callable[[Body, Tensors], Made]) -> Made:
+        """What `make` makes of the body and the tensors, if its hash is the one that was kept.
+
+        Raises:
+            HashMismatch: a file was altered after it was written, or other versions of the
+                libraries make something else of it.
+            NewerSchemaError: a later version wrote it.
+            StoreError: a file is missing, damaged or foreign.
+        """
+        body, tensors = self.read(Path(folder))
+        path = Path(folder) / f"{self.stem}.json"
+        try:
+            made = make(body, tensors)
+        except (TypeError, ValueError, KeyError, AttributeError, GroundtruthError) as error:
+            raise StoreError(f"{files.shown(path)}: not a {self.what} ({error}).") from error
+        found: str = made.hash  # pyright: ignore[reportAttributeAccessIssue]
+        if found != body["hash"]:
+            raise HashMismatch(
+                f"{files.shown(path)}: hash: expected {body['hash'][:12]}, got {found[:12]}. "
+                f"The {self.what} is not the one that was saved: the file was altered, or the "
+                "libraries draw other samples in these versions. Use those that wrote it."
+            )
+        return made
 
     def read(self, folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The body and the tensors.

@@ -170,7 +170,15 @@ class Structure:
         return Estimate(np.where(mixed, value, self._closed), np.where(mixed, error, 0.0))
 
     def joint(self, features: Iterable[int]) -> Estimate:
-        """P(all of `features` fire); 0 if two of them exclude each other."""
+        """P(all of `features` fire); 0 if two of them exclude each other.
+
+        Raises:
+            InputError: an index that is none of a feature's.
+        """
+        features = list(features)
+        for feature in features:
+            if not 0 <= feature < self.n_features:
+                raise reject("features", feature, f"indices from 0 to {self.n_features - 1}")
         needed = sorted({node for feature in features for node in self.path(feature)})
         groups = self.exclusive[needed]
         chosen = groups[groups >= 0]
@@ -393,6 +401,9 @@ def _check(structure: Structure) -> None:
                 "structure.loadings: expected none for members of an exclusive group with choice "
                 f'"one", got some for one of {members[0].tolist()}.'
             )
+    for name in ("loadings", "reference"):
+        if not np.all(np.isfinite(getattr(structure, name))):
+            raise reject(f"structure.{name}", getattr(structure, name), "finite numbers")
     long = np.flatnonzero(np.square(structure.loadings).sum(axis=1) > 1 + 1e-9)
     if long.size:
         raise InputError(

@@ -191,10 +191,20 @@ def test_a_chain_of_scaled_children_multiplies_moments():
             "structure.loadings: expected rows of length <= 1, got 1.27279 for feature 0. Lower "
             "the scale of the correlation, or its rank.",
         ),
+        (
+            {"loadings": np.full((8, 1), np.nan), "choice": "race"},
+            "structure.loadings: expected finite numbers, got array([[nan],",
+        ),
         ({"choice": "both"}, 'structure.choice: expected "one" or "race", got \'both\'.'),
     ],
 )
 def test_what_is_no_structure_is_refused(changes, message):
     with pytest.raises(InputError) as caught:
         structure(**changes)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("features", [[0, 8], [-1, 2]])
+def test_a_chance_of_what_is_no_feature_is_refused(features):
+    with pytest.raises(InputError, match="features: expected indices from 0 to 7, got"):
+        structure().joint(features)

@@ -81,9 +81,7 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
         truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True), truth.directions
     )
     detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
-    if truth.structure is not None:
-        return replace(detectors, thresholds=_thresholds_by_draws(data, detectors))
-    return replace(detectors, thresholds=_thresholds_by_injection(data, detectors, rng))
+    return replace(detectors, thresholds=_thresholds(data, detectors, rng))
 
 
 def unit_response(weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -120,9 +118,7 @@ def best_threshold(positive: np.ndarray, negative: np.ndarray, prevalence: float
     return float(candidates[int(np.argmax(f1))])
 
 
-def _thresholds_by_injection(
-    data: ScoreData, detectors: Detectors, rng: np.random.Generator
-) -> np.ndarray:
+def _thresholds(data: ScoreData, detectors: Detectors, rng: np.random.Generator) -> np.ndarray:
     truth, block = data.truth, 512
     x = np.concatenate([rows for rows, _ in data.chunks("select")])
     active = data.select.tocsc()
@@ -134,28 +130,23 @@ def _thresholds_by_injection(
         rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
         score = scores[:, i % block]
         silent = np.delete(score, rows)
-        injected = silent + _positive_magnitudes(truth, i, len(silent), rng)
-        positive = np.concatenate([score[rows], injected])
+        if truth.structure is None:
+            given = silent + _positive_magnitudes(truth, i, len(silent), rng)
+        else:
+            given = _drawn_scores(data, detectors, i, len(rows))
+        positive = np.concatenate([score[rows], given])
         out[i] = best_threshold(positive, silent, truth.firing_probability[i])
     return out
 
 
-def _thresholds_by_draws(data: ScoreData, detectors: Detectors) -> np.ndarray:
-    truth, out = data.truth, np.empty(data.truth.n_features)
-    x = np.concatenate([rows for rows, _ in data.chunks("select")])
-    active, per_feature = data.select.tocsc(), data.scoring.positives_for(truth.n_features)
-    for i in range(truth.n_features):
-        one = replace(detectors, weights=detectors.weights[i : i + 1])
-        score = one.scores(x)[:, 0]
-        rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
-        found = [score[rows]]
-        if truth.firing_probability[i] > 0 and len(rows) < per_feature:
-            given = np.full(per_feature, i)
-            found.append(one.scores(data.testbed.active_block("select", i, given)[0])[:, 0])
-        silent = np.delete(score, rows)
-        p = truth.firing_probability[i]
-        out[i] = best_threshold(np.concatenate(found), silent, p)
-    return out
+def _drawn_scores(data: ScoreData, detectors: Detectors, feature: int, n_found: int) -> np.ndarray:
+    """Scores of samples drawn given that the feature fires; none where enough were found."""
+    wanted = data.scoring.positives_for(data.truth.n_features)
+    if n_found >= wanted or data.truth.firing_probability[feature] == 0:
+        return np.empty(0)
+    x, _ = data.testbed.active_block("select", feature, np.full(wanted, feature))
+    one = replace(detectors, weights=detectors.weights[feature : feature + 1])
+    return one.scores(x)[:, 0]
 
 
 def _positive_magnitudes(

@@ -195,6 +195,22 @@ def test_certain_roots_among_correlated_ones(probability):
     assert testbed.truth.features.coactivation(0, 1) == pytest.approx(0.2 * probability)
 
 
+def test_children_of_what_never_fires_never_fire():
+    law = {"law": "given", "values": [0.0] * 3 + [0.2] * 15}
+    for name in ("exact_marginals", "as_published"):
+        trees = {"law": name, "roots": 1, "branching": 2, "depth": 1}
+        testbed = sparse(n_features=18, d=12, firing=law, hierarchy=trees)
+        assert testbed.truth.features.firing_probability[:3].tolist() == [0.0] * 3
+        assert not codes_of(testbed, 2)[:, :3].any()
+
+
+def test_features_that_fire_together_may_each_have_a_magnitude_of_0():
+    testbed = world("groups", magnitude={"law": "rectified-normal", "mean": 1.0, "std": 1.0})
+    p, present = testbed.truth.features.firing_probability, stats.norm.cdf(1)
+    np.testing.assert_allclose(p[[7, 8, 9]], [0.2, 0.2 * present, 0.2 * present])
+    check_pairs(codes_of(testbed) != 0, pairs(testbed))
+
+
 def test_blocks_are_random_access():
     testbed = world("published, correlated")
     first = testbed.block("train", 0, 3)
@@ -214,7 +230,7 @@ def test_the_hash_tells_structures_apart():
         (
             {"hierarchy": {"roots": 9, "branching": 2, "depth": 1}},
             "hierarchy: expected at most 18 features in the trees, got 9 roots with branching 2 "
-            "and depth 1, which is 27. Lower one of them.",
+            "and depth 1, which are more. Lower one of them.",
         ),
         (
             {
@@ -238,6 +254,28 @@ def test_the_hash_tells_structures_apart():
             {"hierarchy": {"parents": [1, 0] + [-1] * 16}},
             "structure.parent: expected trees, got a cycle through feature 0. Every chain of "
             "parents must end at a root, whose parent is -1.",
+        ),
+        (
+            {"hierarchy": {"parents": [-1, 0, 0, 0] + [-1] * 14, "exclusive": [[1, 2], [2, 3]]}},
+            "hierarchy.exclusive: expected groups without a common feature, got feature 2 in two.",
+        ),
+        (
+            {"hierarchy": {"parents": [-1] * 18, "exclusive": 5}},
+            "hierarchy.exclusive: expected groups of siblings, such as [[1, 2]], got 5.",
+        ),
+        (
+            {"hierarchy": {"parents": [-1] * 18, "roots": 2}},
+            "hierarchy: expected parents, or roots, branching, depth, got parents and roots. Leave "
+            "out one of the two.",
+        ),
+        (
+            {"hierarchy": {"roots": 2, "branching": 2, "depth": 10**9}},
+            "hierarchy: expected at most 18 features in the trees, got 2 roots with branching 2 "
+            "and depth 1000000000, which are more. Lower one of them.",
+        ),
+        (
+            {"hierarchy": {"roots": 2, "scale_children": "yes"}},
+            "hierarchy.scale_children: expected True or False, got 'yes'.",
         ),
         (
             {"exclusive": [[0, 1], [1, 2]]},
