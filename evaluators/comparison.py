@@ -55,7 +55,9 @@ class Comparison:
     """(truth, outputs, data, references) and, computed once, what several metrics need.
 
     Only live latents count: those that fire at least once on `select` or `positives` (all of
-    them, where no codes are claimed) and whose decoder row is not zero.
+    them, where no codes are claimed) and whose decoder row is not zero. A latent that lies in the
+    subspace of a planted manifold claims the manifold, and is not among those that stand for
+    features.
 
     Fields:
         threshold: tau. Must exceed sqrt(1/2): the sum of two orthogonal features has that
@@ -97,7 +99,25 @@ class Comparison:
 
     @cached_property
     def live(self) -> np.ndarray:
-        """Indices of live latents."""
+        """Indices of the live latents that stand, rightly or wrongly, for a feature.
+
+        Of all live ones those are left out of which a manifold's subspace holds the share tau of
+        the length, and more than the nearest feature does.
+        """
+        alive = self.alive
+        rows = unit_latents(self.outputs.decoder)[alive]
+        held = [np.linalg.norm(rows @ m.basis.T, axis=1) for m in self.truth.manifolds]
+        if not held:
+            return alive
+        most = np.max(held, axis=0)
+        near = np.flatnonzero(most >= self.threshold)
+        cosine = rows[near] @ self.truth.directions.T
+        nearest = (np.abs(cosine) if self.absolute else cosine).max(axis=1)
+        return np.delete(alive, near[most[near] > nearest])
+
+    @cached_property
+    def alive(self) -> np.ndarray:
+        """Indices of all live latents, those that stand for manifolds included."""
         nonzero = np.any(unit_latents(self.outputs.decoder) != 0, axis=1)
         if self.outputs.select is None or self.outputs.positives is None:
             return np.flatnonzero(nonzero)

@@ -157,7 +157,7 @@ def dead_frac(entry: Metric, c: Comparison) -> Result:
     k = c.outputs.k
     return Result(
         entry,
-        1 - len(c.live) / k,
+        1 - len(c.alive) / k,
         n_units=k,
         ceiling=0.0,
         ceiling_kind=IDENTITY,

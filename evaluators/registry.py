@@ -23,7 +23,19 @@ METRICS: dict[str, Metric] = {}
 _SCORES: dict[str, Score] = {}
 _CEILINGS: dict[str, str] = {}
 
-FAMILIES = ("recover", "act", "split", "merge", "compose", "hedge", "absorb", "part", "recon")
+FAMILIES = (
+    "recover",
+    "act",
+    "split",
+    "merge",
+    "compose",
+    "hedge",
+    "absorb",
+    "part",
+    "subspace",
+    "manifold",
+    "recon",
+)
 """Recovery is shown first; reconstruction, which is never a success criterion, last."""
 
 UNIT = (0.0, 1.0)

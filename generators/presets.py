@@ -31,6 +31,17 @@ CROSS_LAYER = (
     "https://transformer-circuits.pub/2024/crosscoders (the idea; the world is ours)"
 )
 WRONG_L0 = "chanind/sparse-but-wrong-paper, notebooks/small_toy_model_experiments.ipynb"
+MANIFOLD = (
+    'Engels et al., "Not All Language Model Features Are One-Dimensionally Linear", 2024, '
+    'https://arxiv.org/abs/2405.14860; Michaud et al., "Understanding sparse autoencoder scaling '
+    'in the presence of feature manifolds", 2025, https://arxiv.org/abs/2509.02565; the worlds and '
+    "the closed form are ours"
+)
+COMPOSED = (
+    'Anders et al., "Sparse autoencoders find composed features in small toy models", 2024, '
+    "https://www.lesswrong.com/posts/a5wwqza2cY3W7L9cj (the idea; the world and the closed form "
+    "are ours)"
+)
 TREE = "noanabeshima/matryoshka-saes, tree.json"
 
 
@@ -257,6 +268,23 @@ PRESETS: tuple[Preset, ...] = (
         },
     ),
     Preset(
+        "failure/composed",
+        "8 orthonormal features in 16 dimensions, 2 at a time: exactly one of the first four and "
+        "one of the last four. A latent for each of the 16 combinations, at cosine 0.7071 to two "
+        "features, writes every sample with one code, at an L1 cost of sqrt 2 instead of 2; and "
+        "no activations tell the features from ones that are shifted within both groups.",
+        COMPOSED,
+        1,
+        {
+            "n_features": 8,
+            "d": 16,
+            "firing": {"law": "constant", "probability": 0.25},
+            "magnitude": {"law": "constant", "value": 1.0},
+            "dictionary": {"law": "orthonormal"},
+            "exclusive": [[0, 1, 2, 3], [4, 5, 6, 7]],
+        },
+    ),
+    Preset(
         "failure/dark-matter",
         "10,000 features in 256 dimensions with probability 0.5 / rank, 4.89 at a time: the 10, "
         "100 and 1,000 most frequent leave 0.760, 0.513 and 0.257 of the variance unexplained.",
@@ -308,6 +336,50 @@ PRESETS: tuple[Preset, ...] = (
                 "n_layers": 6,
                 "lives": [[i % 6, min(5, i % 6 + i // 6)] for i in range(32)],
             },
+        },
+    ),
+    Preset(
+        "manifold/circle",
+        "24 orthonormal features in 32 dimensions, and a circle beside them. With n directions "
+        "spread evenly over the circle and an L1 penalty l, the best codes cost l tan(h)/h - "
+        "(l / 2 cos h)^2, h = pi/n: each further latent pays, down to l - l^2/4, though two axes "
+        "say all there is.",
+        MANIFOLD,
+        1,
+        {
+            "n_features": 24,
+            "d": 32,
+            "firing": {"law": "constant", "probability": 0.05},
+            "magnitude": {"law": "constant", "value": 1.0},
+            "dictionary": {"law": "orthonormal"},
+            "manifolds": [{"chart": "circle", "firing": 0.2}],
+        },
+    ),
+    Preset(
+        "manifold/mixture",
+        "192 features in 96 dimensions, and 12 manifolds: circles, spheres, a torus, an interval, "
+        "seven points on a circle, normal vectors of two and three dimensions; all of Zipf "
+        "frequency. A wide dictionary spends its latents on tiling the common manifolds.",
+        MANIFOLD,
+        1,
+        {
+            "n_features": 192,
+            "d": 96,
+            "firing": {"law": "zipf", "exponent": 0.8, "first": 0.15},
+            "magnitude": {"law": "log-normal", "mu": 0.0, "sigma": 0.25},
+            "manifolds": [
+                {
+                    "chart": "circle",
+                    "count": 4,
+                    "firing": {"law": "zipf", "exponent": 1.0, "first": 0.15},
+                },
+                {"chart": "sphere", "count": 2, "firing": 0.05},
+                {"chart": "torus", "firing": 0.05},
+                {"chart": "interval", "firing": 0.05},
+                {"chart": "points", "n_points": 7, "firing": 0.1},
+                {"chart": "gaussian", "dims": 2, "count": 2, "firing": 0.05},
+                {"chart": "gaussian", "dims": 3, "firing": 0.05},
+            ],
         },
     ),
 )

@@ -13,12 +13,13 @@ import numpy as np
 from groundtruth import seeds
 from groundtruth.errors import InputError, UnknownName, reject
 from groundtruth.generators import dictionaries, firing, magnitudes, structures
+from groundtruth.generators.manifolds import ManifoldSampler, listed, manifolds_of
 from groundtruth.generators.pairs import parts_of
 from groundtruth.generators.sampling import SparseSampler
 from groundtruth.generators.structured import StructuredSampler
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.structure import Structure
-from groundtruth.testbed import Recipe, Testbed
+from groundtruth.testbed import Recipe, Sampler, Testbed
 from groundtruth.truth import FeatureTruth, Truth
 
 SHUFFLED = ("firing", "hierarchy", "magnitude")
@@ -45,6 +46,7 @@ def sparse(
     together: Sequence[Sequence[int]] = (),
     signed: bool = False,
     shuffle: Sequence[str] | str = (),
+    manifolds: Sequence[Mapping[str, Any]] = (),
 ) -> Testbed:
     """A world of sparse features, independent or structured.
 
@@ -89,6 +91,11 @@ def sparse(
         signed: each firing has a random sign.
         shuffle: what is not in the order of the features but shuffled over them: any of "firing",
             "magnitude", "hierarchy". Directions never depend on the order.
+        manifolds: features of several dimensions beside the others, each firing independently:
+            {"chart": "circle", "sphere", "torus", "interval", "points" (with "n_points") or
+            "gaussian" (with "dims"); "count" (1); "firing" (0.1): a probability, or a law over
+            `count` manifolds; "magnitude" (1): a number, or a law as above}. Their subspaces are
+            random, and orthogonal to the features and one another in an orthonormal dictionary.
 
     Returns:
         Testbed of truth class "analytic".
@@ -108,6 +115,7 @@ def sparse(
         "together": _groups("together", together),
         "signed": _flag("signed", signed),
         "shuffle": _shuffled(shuffle),
+        "manifolds": listed(manifolds),
     }
     recipe = Recipe(
         name,
@@ -168,13 +176,21 @@ def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
         signed=p.get("signed", False),
         structure=structure,
         parts=parts_of(p["d"], p["dictionary"]),
+        manifolds=manifolds_of(p.get("manifolds", ()), root, directions, p["scale"]),
     )
     if np.all(exact == 0):
         raise InputError(
             "firing: every feature has probability 0, so the world is constant. Raise it."
         )
-    sampler = SparseSampler(features, fires) if structure is None else StructuredSampler(features)
+    sampler = sampler_of(features, fires)
     return Testbed(recipe.name, recipe, Truth(features), sampler, root, source=source)
+
+
+def sampler_of(truth: FeatureTruth, fires: np.ndarray) -> Sampler:
+    """The sampler of `truth`; `fires` as in `SparseSampler`, which a structure does not need."""
+    structured = truth.structure is not None
+    inner = StructuredSampler(truth) if structured else SparseSampler(truth, fires)
+    return ManifoldSampler(inner, truth.manifolds) if truth.manifolds else inner
 
 
 def _structure(p: dict[str, Any], root: bytes, fires: np.ndarray, law: MagnitudeLaw) -> Structure:

@@ -19,9 +19,12 @@ import numpy as np
 from groundtruth import hashing, seeds
 from groundtruth.bundle import Bundle
 from groundtruth.errors import reject
+from groundtruth.generators.manifolds import ManifoldSampler
 from groundtruth.generators.sampling import SparseSampler
+from groundtruth.generators.sparse import sampler_of
 from groundtruth.generators.structured import StructuredSampler
 from groundtruth.magnitude import MagnitudeLaw
+from groundtruth.manifold import of_description
 from groundtruth.structure import Structure
 from groundtruth.testbed import Recipe, Testbed
 from groundtruth.truth import FeatureTruth, Truth
@@ -44,6 +47,7 @@ BUNDLE = Bundle(
             "site",
             "choice",
             "parts",
+            "manifolds",
             "hash",
         }
     ),
@@ -64,14 +68,18 @@ def save_testbed(testbed: Testbed, folder: str | Path) -> None:
         raise reject("testbed", testbed, "a testbed", 'Build it: gt.build("sparse/small", seed=0).')
     truth = testbed.truth.features
     tensors = {name: getattr(truth, name) for name in sorted(BUNDLE.tensors)}
-    if isinstance(testbed.sampler, SparseSampler):
-        tensors["fires"] = testbed.sampler.fires
-    elif not isinstance(testbed.sampler, StructuredSampler):
+    sampler = testbed.sampler
+    if isinstance(sampler, ManifoldSampler):
+        sampler = sampler.inner
+    if isinstance(sampler, SparseSampler):
+        tensors["fires"] = sampler.fires
+    elif not isinstance(sampler, StructuredSampler):
         raise reject("testbed", testbed, "a world of sparse features", "Save its recipe instead.")
     law = truth.magnitude
     tensors |= {f"magnitude.{name}": value for name, value in law.parameters.items()}
     if truth.structure is not None:
         tensors |= {f"structure.{k}": v for k, v in truth.structure.arrays().items()}
+    tensors |= {f"manifold.{m.name}": m.basis for m in truth.manifolds}
     body = {
         "name": testbed.name,
         "source": testbed.source,
@@ -85,6 +93,7 @@ def save_testbed(testbed: Testbed, folder: str | Path) -> None:
         "site": truth.site,
         "choice": None if truth.structure is None else truth.structure.choice,
         "parts": list(truth.parts),
+        "manifolds": [m.description() for m in truth.manifolds],
         "hash": testbed.hash,
     }
     BUNDLE.write(Path(folder), body, tensors, {"README.md": _card(testbed).encode()})
@@ -112,7 +121,7 @@ def load_testbed(folder: str | Path) -> Testbed:
 
 def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Testbed:
     parameters = _part(tensors, "magnitude.")
-    structure = None
+    structure, bases = None, _part(tensors, "manifold.")
     if body["choice"] is not None:
         structure = Structure(choice=body["choice"], **_part(tensors, "structure."))
     truth = FeatureTruth(
@@ -124,18 +133,14 @@ def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Test
         site=body["site"],
         structure=structure,
         parts=tuple(body["parts"]),
+        manifolds=tuple(of_description(m, bases[m["name"]]) for m in body["manifolds"]),
     )
     recipe = Recipe(**body["recipe"])
-    sampler = (
-        StructuredSampler(truth)
-        if structure is not None
-        else SparseSampler(truth, tensors["fires"])
-    )
     return Testbed(
         body["name"],
         recipe,
         Truth(truth),
-        sampler,
+        sampler_of(truth, tensors.get("fires", truth.firing_probability)),
         seeds.root_of(recipe.name, recipe.seed),
         truth_class=body["truth_class"],
         source=body["source"],

@@ -72,15 +72,21 @@ def list_(
 def describe(
     name: Annotated[str, typer.Argument(help="a testbed, method, metric or suite")],
     as_json: Json = False,
+    oracle: Annotated[
+        bool, typer.Option(help="score the oracles of a testbed; minutes if large, then cached")
+    ] = True,
 ) -> None:
     """Describe one testbed, method, metric or suite in full."""
-    found = _describe(name)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    for key, value in found.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        print(f"{key:<12} {text}")
+    from groundtruth.descriptions import description
+
+    with _progress() as watch:
+        found = description(name, oracle=oracle, watch=watch)
+        if as_json:
+            print(json.dumps(dict(found), indent=2))
+            return
+        for key, value in found:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            print(f"{key:<12} {text}", flush=True)
 
 
 @app.command()
@@ -204,57 +210,6 @@ def _entries(kind: str) -> list[dict[str, str]]:
     from groundtruth.catalogue import METHODS
 
     return [{"name": m.name, "kind": m.kind, "summary": f"{m.summary}"} for m in METHODS.values()]
-
-
-def _describe(name: str) -> dict[str, Any]:
-    from groundtruth import catalogue
-    from groundtruth.evaluators import METRICS
-    from groundtruth.evaluators.registry import explanation_of
-    from groundtruth.suites import SUITES
-
-    if name in catalogue.TESTBEDS:
-        preset = catalogue.TESTBEDS[name]
-        world = preset.build(seed=0)
-        truth = world.truth.features
-        return {
-            "testbed": name,
-            "summary": preset.summary,
-            "source": preset.source,
-            "version": preset.version,
-            "parameters": preset.parameters,
-            "expected_l0": round(truth.expected_l0, 4),
-            "coherence": round(truth.coherence, 4),
-            "hash_seed_0": world.hash,
-        }
-    if name in METRICS:
-        m = METRICS[name]
-        return {
-            "metric": m.id,
-            "version": m.version,
-            "summary": m.summary,
-            "details": explanation_of(name),
-            "direction": m.direction,
-            "range": [str(b) for b in m.range],
-            "unit": m.unit,
-            "success": m.success,
-        }
-    if name in SUITES:
-        return {"summary": SUITES[name].summary, **SUITES[name].manifest()}
-    if name in catalogue.METHODS or ":" in name:
-        entry = catalogue.method(name)
-        parameters = {k: v if _plain(v) else repr(v) for k, v in entry.parameters().items()}
-        return {
-            "method": entry.name,
-            "kind": entry.kind,
-            "summary": entry.summary,
-            "parameters": parameters,
-        }
-    known = [*catalogue.TESTBEDS, *METRICS, *SUITES, *catalogue.METHODS]
-    raise UnknownName("testbed, method, metric or suite", name, known)
-
-
-def _plain(value: object) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from groundtruth import evaluators, guard, ladder, seeds
+from groundtruth import catalogue, evaluators, guard, ladder, seeds
 from groundtruth.adapters import as_explanation, as_method, is_method
 from groundtruth.catalogue import build
 from groundtruth.errors import ExplanationError, GroundtruthError, MethodError, reject
@@ -35,7 +36,7 @@ def evaluate(
         testbed: a testbed, or its name (then built at `seed`).
         claim: a `gt.Dictionary`, a fitted scikit-learn estimator or a torch module with encode
             and a decoder; or a method `method(subject, *, seed) -> explanation`, or an unfitted
-            estimator, which is then run on the subject.
+            estimator, or the name of one of ours ("sae/topk"), which is then run on the subject.
         seed: of the world, if `testbed` is a name, and of the method.
         metrics: ids or families ("recover"); all if None.
         scoring: how much data scores; see `Scoring`.
@@ -88,6 +89,8 @@ def explain(
     Returns:
         The explanation, and which global state the method changed (it was put back).
     """
+    if isinstance(claim, str) and not Path(claim).exists():
+        claim = _named(claim, parameters)
     if not is_method(claim):
         if parameters:
             raise reject(
@@ -98,6 +101,18 @@ def explain(
     with guard.restored() as changed:
         found = run_method(method, testbed, seed=seed, **parameters)
     return found, tuple(f"changed {name}" for name in changed)
+
+
+def _named(name: str, parameters: dict[str, Any]) -> Any:
+    """The method of that name; the string itself if it looks like no name but like a folder's."""
+    families = {known.partition("/")[0] for known in catalogue.METHODS}
+    if name.partition("/")[0] not in families:
+        return name
+    entry = catalogue.method(name)
+    if entry.make is None:
+        raise reject("claim", name, "a method", "Rows of the ladder come with every report.")
+    catalogue.check_parameters(entry, parameters)
+    return entry.make
 
 
 def run_method(

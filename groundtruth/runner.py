@@ -195,7 +195,8 @@ def _run(
 
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with parallel_config("loky", inner_max_num_threads=threads):
-        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        # One at a time: runs that are done already would be taken for a sign that all are short.
+        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")  # pyright: ignore
         yield from cast(Iterator[Done], pool(delayed(run_job)(job, out) for job in phase))
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from groundtruth.errors import UnknownName, reject
+from groundtruth.manifold import Visits
 from groundtruth.testbed import BLOCK, Testbed
 from groundtruth.truth import FeatureTruth
 
@@ -109,6 +110,11 @@ class ScoreData:
         if not parts:
             return sp.csr_array((0, self.truth.n_features), dtype=np.float32)
         return sp.csr_array(sp.vstack(parts, format="csr"))
+
+    def visits(self, part: Literal["select", "score"]) -> tuple[Visits, ...]:
+        """Where each manifold fires in the rows of `part`."""
+        n = self.scoring.n_select if part == "select" else self.scoring.n_score
+        return self.testbed.coordinates(n, stream=part)
 
     def chunks(self, part: str) -> Iterator[tuple[np.ndarray, sp.csr_array]]:
         """Blocks of x (<= BLOCK, d) float32 with codes (<= BLOCK, n_features), in order."""

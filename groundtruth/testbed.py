@@ -19,6 +19,7 @@ import scipy.sparse as sp
 
 from groundtruth import hashing, seeds
 from groundtruth.errors import reject
+from groundtruth.manifold import Visits, joined
 from groundtruth.truth import Truth
 
 if TYPE_CHECKING:
@@ -200,6 +201,11 @@ class Testbed:
             laws["choice"] = f.structure.choice
         if f.parts:
             laws["parts"] = list(f.parts)
+        if f.manifolds:
+            laws["manifolds"] = [manifold.description() for manifold in f.manifolds]
+            for number, found in enumerate(self._visits("train", 0, 0)):
+                arrays[f"manifold{number}.basis"] = f.manifolds[number].basis
+                arrays[f"manifold{number}.coordinates"] = np.round(found.coordinates, 4)
         return hashing.content_hash(laws, arrays)
 
     @cached_property
@@ -241,6 +247,32 @@ class Testbed:
         x = np.concatenate([b[0] for b in blocks])[:n]
         codes = sp.vstack([b[1] for b in blocks], format="csr")[:n]
         return torch.from_numpy(x), sp.csr_array(codes)
+
+    def coordinates(self, n: int, *, seed: int = 0, stream: str = "train") -> tuple[Visits, ...]:
+        """Where each manifold fires in `sample(n, seed=seed, stream=stream)`, at which points.
+
+        Returns:
+            One `Visits` (row, magnitude, coordinates) per manifold of the truth.
+
+        Example:
+            >>> import groundtruth as gt
+            >>> world = gt.build("manifold/circle", seed=0)
+            >>> (circle,) = world.coordinates(1000, seed=1)
+            >>> circle.coordinates.shape == (len(circle.row), 1)
+            True
+        """
+        n, seed = _whole("n", n, 1), seeds.check_seed(seed)
+        starts = range(0, n, BLOCK)
+        blocks = [self._visits(stream, seed, index) for index in range(len(starts))]
+        found = [joined(one, starts) for one in zip(*blocks, strict=True)]
+        return tuple(Visits(*(part[visits.row < n] for part in visits)) for visits in found)
+
+    def _visits(self, stream: str, seed: int, index: int) -> tuple[Visits, ...]:
+        """Where manifolds fire in `block(stream, seed, index)`, without drawing the block."""
+        if not self.truth.features.manifolds:
+            return ()
+        rng = seeds.generator(self.root, stream, seed, index)
+        return self.sampler.visits(rng, BLOCK)  # type: ignore[attr-defined]
 
 
 def _whole(name: str, value: object, least: int) -> int:

@@ -7,8 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from groundtruth import equivalence
+from groundtruth.equivalence import EquivalenceClass, SparseOptimum
 from groundtruth.errors import InputError, reject
 from groundtruth.magnitude import MagnitudeLaw
+from groundtruth.manifold import Manifold
 from groundtruth.moments import covariance
 from groundtruth.structure import Structure
 
@@ -16,8 +19,6 @@ IDENTIFIABLE = "identifiable"
 NEVER_ACTIVE = "never_active"
 SAMPLE_LIMITED = "sample_limited"
 ALWAYS_CONSTANT = "always_constant"
-DUPLICATE = "duplicate"
-ALWAYS_COACTIVE = "always_coactive"
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class Identifiability:
 
 @dataclass(frozen=True)
 class FeatureTruth:
-    """A planted dictionary: x = sum_i a_i d_i + bias + noise.
+    """A planted dictionary: x = sum_i a_i d_i + bias + noise, and what manifolds add.
 
     a_i is 0 with probability 1 - p_i and a draw of the magnitude law with probability p_i. Features
-    fire independently, or by a `Structure`.
+    fire independently, or by a `Structure`; manifolds (features of several dimensions) stand beside
+    them and fire independently.
 
     Fields:
         directions: (n_features, d) unit rows d_i.
@@ -63,6 +65,8 @@ class FeatureTruth:
         structure: how features fire together; None if independently.
         parts: widths of the spaces that lie side by side in the activations (models, layers); ()
             if they are one.
+        manifolds: features of several dimensions; () if there are none. No count or mean over
+            features includes them.
 
     Raises:
         InputError: wrong shapes, non-finite values, rows that are not unit, p outside [0, 1].
@@ -78,6 +82,7 @@ class FeatureTruth:
     site: str = "activations"
     structure: Structure | None = None
     parts: tuple[int, ...] = ()
+    manifolds: tuple[Manifold, ...] = ()
 
     def __post_init__(self) -> None:
         directions = _frozen("truth.directions", self.directions, 2)
@@ -106,11 +111,18 @@ class FeatureTruth:
             raise reject("truth.structure", self.structure.n_features, f"{n} features")
         if self.parts and (sum(self.parts) != d or min(self.parts) < 1):
             raise reject("truth.parts", self.parts, f"widths >= 1 that sum to {d}")
+        for manifold in self.manifolds:
+            if manifold.basis.shape[1] != d:
+                raise reject(
+                    f"manifold {manifold.name}: basis", manifold.basis.shape, f"(dims, {d})"
+                )
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise reject("truth.noise", self.noise, "a finite number >= 0")
         names = self.names or tuple(f"f{i}" for i in range(n))
-        if len(names) != n or len(set(names)) != n:
-            raise reject("truth.names", len(set(names)), f"{n} different names")
+        every = {*names, *(manifold.name for manifold in self.manifolds)}
+        if len(names) != n or len(every) != n + len(self.manifolds):
+            different = f"{n + len(self.manifolds)} different names"
+            raise reject("truth.names", len(every), different)
         self.magnitude.check_features(n)
         for key, value in {
             "directions": directions,
@@ -163,18 +175,32 @@ class FeatureTruth:
     @cached_property
     def mean(self) -> np.ndarray:
         """(d,) E[x], exact."""
-        return _locked(self.bias + self.mean_activity @ self.directions)
+        mean = self.bias + self.mean_activity @ self.directions
+        return _locked(sum((manifold.mean for manifold in self.manifolds), mean))
 
     @cached_property
     def covariance(self) -> np.ndarray:
         """(d, d) Cov(x): D^T diag(v) D + noise^2 I if features fire independently, or have a
-        sign of their own; else by `moments.covariance`."""
-        isotropic = self.noise**2 * np.eye(self.d)
+        sign of their own; else by `moments.covariance`. Manifolds add theirs."""
+        beside = sum((m.covariance for m in self.manifolds), self.noise**2 * np.eye(self.d))
         if self.structure is None or self.signed:
             weighted = self.directions * self.variance[:, None]
-            return _locked(self.directions.T @ weighted + isotropic)
+            return _locked(self.directions.T @ weighted + beside)
         first, second = self.size_moments
-        return _locked(covariance(self.structure, self.directions, first, second) + isotropic)
+        return _locked(covariance(self.structure, self.directions, first, second) + beside)
+
+    @cached_property
+    def decoder(self) -> np.ndarray:
+        """(n_rows, d) rows that write every sample with codes >= 0: the directions, then each
+        manifold's axes, U before -U."""
+        axes = [rows for m in self.manifolds for rows in (m.basis, -m.basis)]
+        return _locked(np.concatenate([self.directions, *axes])) if axes else self.directions
+
+    @property
+    def decoder_l0(self) -> float:
+        """Mean codes that are not 0 on `decoder`: expected_l0, and one per axis of each manifold
+        that fires."""
+        return self.expected_l0 + sum(m.firing_probability * m.chart.dims for m in self.manifolds)
 
     @cached_property
     def coherence(self) -> float:
@@ -197,18 +223,30 @@ class FeatureTruth:
     def explained_by_top(self, n_learned: np.ndarray | int) -> np.ndarray:
         """Capacity frontier: explained variance if exactly the R most energetic atoms are learned.
 
-        EV*(R) = sum of the R largest v_i / (sum v + d noise^2). It counts each feature's own
-        energy and ignores interference, so it is a frontier for honest dictionaries, not a bound:
-        a rotated pair of atoms reaches EV 1 with no feature recovered.
+        EV*(R) = sum of the R largest v_i / (sum v + d noise^2 + variance of the manifolds). It
+        counts each feature's own energy and ignores interference and the covariance of features
+        that fire together, so it is a frontier for honest dictionaries, not a bound: a rotated pair
+        of atoms reaches EV 1 with no feature recovered.
 
         Args:
             n_learned: R, whole numbers in [0, n_features].
         """
         energy = np.concatenate([[0.0], np.cumsum(np.sort(self.variance)[::-1])])
         total = energy[-1] + self.d * self.noise**2
+        total += sum(float(np.trace(manifold.covariance)) for manifold in self.manifolds)
         if total <= 0:
             raise InputError("capacity frontier: nothing varies in this world; it has no variance.")
         return energy[np.asarray(n_learned)] / total
+
+    @cached_property
+    def equivalence_classes(self) -> tuple[EquivalenceClass, ...]:
+        """Groups of features that no activations tell apart, whatever their number."""
+        return equivalence.equivalence_classes(self)
+
+    @cached_property
+    def sparse_optimum(self) -> SparseOptimum:
+        """The planted code beside the sparsest exact rewriting known; see `equivalence.py`."""
+        return equivalence.sparse_optimum(self)
 
     def identifiability(self, n_train: int, threshold: float = 0.9) -> Identifiability:
         """Class of every feature at a training budget of `n_train` samples.
@@ -224,9 +262,8 @@ class FeatureTruth:
         occurrences = n_train * self.firing_probability
         classes = np.full(self.n_features, IDENTIFIABLE, dtype=object)
         classes[occurrences < needed] = SAMPLE_LIMITED
-        classes[self._duplicates()] = DUPLICATE
-        if self.structure is not None:
-            classes[self._coactive()] = ALWAYS_COACTIVE
+        for one in self.equivalence_classes:
+            classes[list(one.members)] = one.name
         size = self.firing_probability * self.size_moments[1]
         constant = (self.firing_probability == 1) & (self.variance <= 1e-18 * size)
         classes[constant] = ALWAYS_CONSTANT
@@ -237,30 +274,11 @@ class FeatureTruth:
                 f"fewer than {needed:.0f} expected occurrences in {n_train} training samples: "
                 f"too few for cosine {threshold}, even with labels"
             ),
-            DUPLICATE: "another feature has the same direction",
-            ALWAYS_COACTIVE: (
-                "it and another feature always fire together: activations tell the plane of the "
-                "two, and their axes at best by higher moments"
-            ),
+            **equivalence.REASONS,
             ALWAYS_CONSTANT: "always on at a constant value: absorbed in the bias",
             NEVER_ACTIVE: "never fires",
         }
         return Identifiability(n_train, threshold, classes, reasons)
-
-    def _coactive(self) -> np.ndarray:
-        """(n_features,) whether P(i and its parent, or a child) is P(i)."""
-        assert self.structure is not None
-        parent, p = self.structure.parent, self.firing_probability
-        child = np.flatnonzero(parent >= 0)
-        child = child[(p[child] == p[parent[child]]) & (p[child] > 0)]
-        found = np.zeros(self.n_features, dtype=bool)
-        found[child] = found[parent[child]] = True
-        return found
-
-    def _duplicates(self) -> np.ndarray:
-        rounded = np.round(self.directions, 9) + 0.0
-        _, inverse, counts = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
-        return counts[inverse.ravel()] > 1
 
 
 @dataclass(frozen=True)

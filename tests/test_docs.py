@@ -51,7 +51,9 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    worlds = set(re.findall(r"`((?:sparse|failure|pair|synthsaebench|toy)[/-][\w-]+)`", text))
+    worlds = set(
+        re.findall(r"`((?:sparse|failure|manifold|pair|synthsaebench|toy)[/-][\w-]+)`", text)
+    )
     assert worlds <= set(catalogue.testbeds())
     # Of the toy worlds, which are many, the README shows one.
     assert {w for w in catalogue.testbeds() if not w.startswith("toy/")} <= worlds

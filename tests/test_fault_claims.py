@@ -18,12 +18,13 @@ import torch
 
 import groundtruth as gt
 from groundtruth import inference
+from groundtruth.equivalence import DUPLICATE
 from groundtruth.errors import ExplanationError, InputError, MemoryRefused
 from groundtruth.evaluators.similarity import similarity
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.report import Report
 from groundtruth.score_data import Scoring
-from groundtruth.truth import DUPLICATE, FeatureTruth
+from groundtruth.truth import FeatureTruth
 
 SCORING = Scoring(n_select=512, n_score=512, n_positives=16)
 SIZES: dict[str, Any] = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from groundtruth.equivalence import DUPLICATE
 from groundtruth.errors import InputError
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.testing import feature_truths
 from groundtruth.truth import (
     ALWAYS_CONSTANT,
-    DUPLICATE,
     IDENTIFIABLE,
     NEVER_ACTIVE,
     SAMPLE_LIMITED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,15 +11,32 @@ import scipy.sparse as sp
 from groundtruth.outputs import Outputs, linear_outputs
 from groundtruth.score_data import ScoreData
 
-PARTS = ("select", "score", "positives")
+Part = Literal["select", "score", "positives"]
+PARTS: tuple[Part, ...] = ("select", "score", "positives")
 
 
 def identity(data: ScoreData) -> Outputs:
-    """O0: the planted dictionary with the planted codes."""
+    """O0: the planted dictionary with the planted codes; manifolds are written by their axes.
+
+    On `positives` the axes are left silent: no score of a manifold looks there.
+    """
     truth = data.truth
-    return linear_outputs(
-        truth.directions, truth.bias, data.select, data.score, data.positives, signed=truth.signed
-    )
+    codes = {part: getattr(data, part) for part in PARTS}
+    if truth.manifolds:
+        codes = {part: _beside(data, part, codes[part]) for part in PARTS}
+    return linear_outputs(truth.decoder, truth.bias, **codes, signed=truth.signed)
+
+
+def _beside(data: ScoreData, part: Part, codes: sp.csr_array) -> sp.csr_array:
+    """The features' codes, and those of the manifolds' axes, (n, rows of truth.decoder)."""
+    n = codes.shape[0]
+    if part == "positives":
+        n_axes = len(data.truth.decoder) - data.truth.n_features
+        axes = [sp.csr_array((n, n_axes), dtype=np.float32)]
+    else:
+        both = zip(data.truth.manifolds, data.visits(part), strict=True)
+        axes = [manifold.axis_codes(found, n) for manifold, found in both]
+    return sp.csr_array(sp.hstack([codes, *axes], format="csr"))
 
 
 def capacity(data: ScoreData, width: int) -> Outputs:

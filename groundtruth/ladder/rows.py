@@ -70,8 +70,8 @@ def _encoder(data: ScoreData, n_train: int, tick: Tick) -> Made:
     claim = methods.batchtopk(
         data.testbed.subject,
         seed=0,
-        decoder=truth.directions,
-        l0=max(1.0, truth.expected_l0),
+        decoder=truth.decoder,
+        l0=max(1.0, truth.decoder_l0),
         n_samples=n_train,
         # The decoder is right from the start: small steps keep what the encoder starts with.
         lr=1e-3,

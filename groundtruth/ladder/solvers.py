@@ -19,7 +19,7 @@ from groundtruth.score_data import ScoreData, Scoring
 from groundtruth.truth import FeatureTruth
 
 Solver = Callable[[np.ndarray], sp.csr_array]
-"""x (n, d) without the bias -> codes (n, n_features)."""
+"""x (n, d) without the bias -> codes (n, rows of the truth's decoder)."""
 
 _PENALTIES = (0.02, 0.08, 0.25, 0.6)  # in units of the median magnitude
 _NNLS_FEATURES = 512  # above, NNLS costs seconds per hundred samples and is never the best
@@ -52,8 +52,8 @@ def solver_scoring(data: ScoreData) -> Scoring:
 
 def blind_candidates(truth: FeatureTruth) -> list[Candidate]:
     """Non-negative OMP at the mean L0, NNLS, and FISTA over a grid of penalties."""
-    directions = truth.directions
-    n_active = int(np.clip(round(truth.expected_l0), 1, truth.d))
+    directions = truth.decoder
+    n_active = int(np.clip(round(truth.decoder_l0), 1, truth.d))
     size = float(np.median(truth.size_moments[0]))
 
     def fista(penalty: float) -> Solver:
@@ -71,19 +71,15 @@ def blind_candidates(truth: FeatureTruth) -> list[Candidate]:
 def prior_candidates(truth: FeatureTruth) -> list[Candidate]:
     """FISTA weighted by log((1 - p) / p), and approximate message passing with the prior.
 
-    The prior is that of each feature alone; how features fire together is not used.
+    The prior is that of each row of the decoder alone; how rows fire together, the axes of one
+    manifold included, is not used.
     """
-    directions = truth.directions
-    p = np.clip(truth.firing_probability, 1e-12, 1 - 1e-12)
+    directions = truth.decoder
+    p, nodes, node_weights = _prior(truth)
+    p = np.clip(p, 1e-12, 1 - 1e-12)
     weights = np.maximum(0.0, np.log((1 - p) / p))
     weights = weights / max(1e-12, float(np.median(weights)))
     size = float(np.median(truth.size_moments[0]))
-    # 16 gave the same F1 to 0.002 on the worlds of 3,200 features, in twice the time.
-    nodes, node_weights = truth.magnitude.nodes(8)
-    if truth.structure is not None:
-        # A child that its parent scales: its own law, stretched to its mean.
-        nodes = nodes * (truth.size_moments[0] / truth.magnitude.mean)[:, None]
-    node_weights = np.broadcast_to(node_weights, nodes.shape)
 
     def weighted(penalty: float) -> Solver:
         return lambda x: inference.fista(x, directions, penalty, weights=weights)
@@ -105,6 +101,23 @@ def prior_candidates(truth: FeatureTruth) -> list[Candidate]:
     ]
 
 
+def _prior(truth: FeatureTruth) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each row of the decoder: its firing probability, and nodes of its size with weights."""
+    # 16 gave the same F1 to 0.002 on the worlds of 3,200 features, in twice the time.
+    n_nodes = 8
+    nodes, weights = truth.magnitude.nodes(n_nodes)
+    if truth.structure is not None:
+        # A child that its parent scales: its own law, stretched to its mean.
+        nodes = nodes * (truth.size_moments[0] / truth.magnitude.mean)[:, None]
+    p = truth.firing_probability
+    if truth.manifolds:
+        axes = [manifold.axis_prior(n_nodes) for manifold in truth.manifolds]
+        features = np.broadcast_to(nodes, (truth.n_features, n_nodes))
+        p = np.concatenate([p, *(chance for chance, _ in axes)])
+        nodes = np.concatenate([features, *(sizes for _, sizes in axes)])
+    return p, nodes, np.broadcast_to(weights, nodes.shape)
+
+
 def best_inference(
     data: ScoreData,
     candidates: Sequence[Candidate],
@@ -113,13 +126,13 @@ def best_inference(
     """Codes of the candidate with the highest micro F1 on `select`, thresholded there.
 
     Returns:
-        Outputs with W = D*, and the solver with its threshold in words.
+        Outputs with W = D* (and the manifolds' axes), and the solver with its threshold in words.
     """
     truth = data.truth
     x, active = _rows(data, "select", _TUNING_ROWS)
     chosen, best = (candidates[0], 0.0), -1.0
     for candidate in candidates:
-        threshold, f1 = _tune(candidate.solve(x), active)
+        threshold, f1 = _tune(candidate.solve(x)[:, : truth.n_features], active)
         if f1 > best:
             chosen, best = (candidate, threshold), f1
         if tick is not None:
@@ -133,9 +146,9 @@ def best_inference(
             blocks.append(_above(solver.solve(centred), threshold))
             if tick is not None:
                 tick()
-        empty = sp.csr_array((0, truth.n_features), dtype=np.float32)
+        empty = sp.csr_array((0, len(truth.decoder)), dtype=np.float32)
         parts[part] = sp.csr_array(sp.vstack(blocks, format="csr")) if blocks else empty
-    outputs = linear_outputs(truth.directions, truth.bias, **parts, signed=truth.signed)
+    outputs = linear_outputs(truth.decoder, truth.bias, **parts, signed=truth.signed)
     return outputs, f"{solver.name}, threshold {threshold:.3g}, micro F1 {best:.3f} on select"
 
 

@@ -24,8 +24,10 @@ FEW = Scoring(n_select=1024, n_score=2048, n_positives=50)
 PERFECT = {
     name: 0.0 if entry.direction == "min" else 1.0
     for name, entry in METRICS.items()
-    # Features fire independently here, in one space: nothing can be hedged, absorbed or shared.
-    if entry.direction != "target" and not name.startswith(("hedge.", "absorb.", "part."))
+    # Features fire independently here, in one space and of one dimension: nothing can be hedged,
+    # absorbed, shared or tiled.
+    if entry.direction != "target"
+    and not name.startswith(("hedge.", "absorb.", "part.", "subspace.", "manifold."))
 }
 
 

@@ -45,7 +45,7 @@ def test_every_entry_states_formula_direction_range_unit_and_version(name):
     assert entry.direction in ("max", "min", "target")
     low, high = entry.range
     assert low < high and not math.isnan(low) and not math.isnan(high)
-    assert entry.unit in ("feature", "latent", "sample", "edge")
+    assert entry.unit in ("feature", "latent", "sample", "edge", "manifold", "class")
     assert entry.summary.endswith(".")
     assert any(mark in entry.summary.lower() for mark in FORMULA), entry.summary
 

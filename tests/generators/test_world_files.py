@@ -24,6 +24,7 @@ WORLDS = {
         {"n_features": 9, "d": 4, "signed": True, "together": [[0, 1]]},
     ),
     "toy": ("toy/pentagon", {}),
+    "manifolds": ("manifold/mixture", {"n_features": 9}),
 }
 
 
@@ -42,6 +43,8 @@ def test_a_loaded_world_is_the_saved_one(world, tmp_path):
         x, codes = world.block(stream, 0, block)
         again, other = loaded.block(stream, 0, block)
         assert np.array_equal(x, again) and (codes != other).nnz == 0
+    for found, other in zip(world.coordinates(500), loaded.coordinates(500), strict=True):
+        assert np.array_equal(found.coordinates, other.coordinates)
     features = np.zeros(5, dtype=int)
     assert np.array_equal(
         world.active_block("score", 0, features)[0], loaded.active_block("score", 0, features)[0]

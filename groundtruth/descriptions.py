@@ -1,0 +1,113 @@
+"""All there is to say about a name: a testbed, a method, a metric or a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from groundtruth import catalogue, ladder
+from groundtruth.equivalence import SparseOptimum
+from groundtruth.errors import UnknownName
+from groundtruth.evaluators import METRICS
+from groundtruth.evaluators.registry import explanation_of
+from groundtruth.report import HEADLINE
+from groundtruth.score_data import ScoreData, Scoring
+from groundtruth.suites import SUITES
+from groundtruth.testbed import Testbed
+
+Watch = Callable[[str, int, int], None]
+
+
+def description(name: str, *, oracle: bool, watch: Watch) -> Iterable[tuple[str, Any]]:
+    """(key, value) pairs, each as soon as it is known; values are plain JSON.
+
+    Args:
+        oracle: whether the oracles of a testbed are scored too.
+        watch: called with what is being done, and how many steps of how many are done.
+
+    Raises:
+        UnknownName: nothing is called that.
+    """
+    if name in catalogue.TESTBEDS:
+        return _testbed(name, oracle, watch)
+    if name in METRICS:
+        return _metric(name).items()
+    if name in SUITES:
+        return {"summary": SUITES[name].summary, **SUITES[name].manifest()}.items()
+    if name in catalogue.METHODS or ":" in name:
+        return _method(name).items()
+    known = [*catalogue.TESTBEDS, *METRICS, *SUITES, *catalogue.METHODS]
+    raise UnknownName("testbed, method, metric or suite", name, known)
+
+
+def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]:
+    preset = catalogue.TESTBEDS[name]
+    yield "testbed", name
+    yield "summary", preset.summary
+    yield "source", preset.source
+    yield "version", preset.version
+    yield "parameters", preset.parameters
+    steps = 1 + len(ladder.CORE) if oracle else 1
+    watch("building the world", 0, steps)
+    world = preset.build(seed=0)
+    truth = world.truth.features
+    yield "expected_l0", round(truth.expected_l0, 4)
+    yield "coherence", round(truth.coherence, 4)
+    if truth.manifolds:
+        yield "manifolds", [manifold.name for manifold in truth.manifolds]
+    for kind in sorted({one.name for one in truth.equivalence_classes}):
+        classes = [one.members for one in truth.equivalence_classes if one.name == kind]
+        yield kind, classes
+    optimum = truth.sparse_optimum
+    yield "planted_is_sparse_optimal", optimum.is_planted
+    if not optimum.is_planted:
+        yield "sparser", _sparser(optimum)
+    yield "hash_seed_0", world.hash
+    if oracle:
+        yield from _oracles(world, watch, steps)
+
+
+def _oracles(world: Testbed, watch: Watch, steps: int) -> Iterator[tuple[str, Any]]:
+    """The headline scores of each oracle that a method's scores stand beside, at seed 0."""
+    data = ScoreData(world, Scoring())
+    for number, row in enumerate(ladder.CORE):
+        watch(f"scoring {row}", 1 + number, steps)
+        results = ladder.ladder(data, [row])[row].results
+        scores = {metric: results[metric].value for metric in HEADLINE}
+        yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
+
+
+def _sparser(optimum: SparseOptimum) -> str:
+    return (
+        f"{optimum.rewriting} ({optimum.n_latents:,} latents): L0 {optimum.rewritten_l0:.4g} "
+        f"instead of {optimum.l0:.4g}, L1 {optimum.rewritten_l1:.4g} instead of {optimum.l1:.4g}"
+    )
+
+
+def _metric(name: str) -> dict[str, Any]:
+    metric = METRICS[name]
+    return {
+        "metric": metric.id,
+        "version": metric.version,
+        "summary": metric.summary,
+        "details": explanation_of(name),
+        "direction": metric.direction,
+        "range": [str(bound) for bound in metric.range],
+        "unit": metric.unit,
+        "success": metric.success,
+    }
+
+
+def _method(name: str) -> dict[str, Any]:
+    entry = catalogue.method(name)
+    parameters = {k: v if _plain(v) else repr(v) for k, v in entry.parameters().items()}
+    return {
+        "method": entry.name,
+        "kind": entry.kind,
+        "summary": entry.summary,
+        "parameters": parameters,
+    }
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
