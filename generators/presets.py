@@ -268,6 +268,26 @@ PRESETS: tuple[Preset, ...] = (
         },
     ),
     Preset(
+        "failure/splitting",
+        "10 orthonormal features in 16 dimensions: two parents of magnitude 2, each of which "
+        "always fires with one of its four children, of magnitude 1. A latent for each child "
+        "together with its parent, at cosine 0.8944 to the parent, halves the L0 and costs sqrt 5 "
+        "where parent and child cost 3: sparsity splits the parents in four.",
+        "groundtruth",
+        1,
+        {
+            "n_features": 10,
+            "d": 16,
+            "firing": {"law": "given", "values": [0.2] * 2 + [0.05] * 8},
+            "magnitude": {"law": "constant", "value": [2.0] * 2 + [1.0] * 8},
+            "dictionary": {"law": "orthonormal"},
+            "hierarchy": {
+                "parents": [-1, -1, 0, 0, 0, 0, 1, 1, 1, 1],
+                "exclusive": [[2, 3, 4, 5], [6, 7, 8, 9]],
+            },
+        },
+    ),
+    Preset(
         "failure/composed",
         "8 orthonormal features in 16 dimensions, 2 at a time: exactly one of the first four and "
         "one of the last four. A latent for each of the 16 combinations, at cosine 0.7071 to two "

@@ -28,8 +28,9 @@ REASONS = {
         "constant; else the plane of the two, and their axes at best by higher moments"
     ),
     ONE_OF_EACH: (
-        "exactly one feature of each of several groups always fires, at a constant magnitude: what "
-        "is added to all of one group may be taken from all of another"
+        "exactly one feature of each of several groups always fires, in a constant ratio: what is "
+        "added to all of one group may be taken from all of another (a parent that never fires "
+        "without one of its children is a group of one)"
     ),
 }
 
@@ -53,14 +54,20 @@ class EquivalenceClass:
 def equivalence_classes(truth: FeatureTruth) -> tuple[EquivalenceClass, ...]:
     """The classes of two or more features that no activations tell apart, disjoint.
 
-    Found: equal directions, parents and children that fire equally often (always together), and
-    groups of which exactly one fires with constant magnitudes, if there are two or more of them.
+    Found: equal directions; parents and children that fire equally often (always together); groups
+    of which exactly one fires with constant magnitudes, if there are two or more of them; parents
+    that never fire without one of their exclusive children.
     """
-    found = []
+    found: list[EquivalenceClass] = []
     if truth.structure is not None:
-        found += _coactive(truth, truth.structure) + _one_of_each(truth, truth.structure)
-    taken = {member for one in found for member in one.members}
-    return (*found, *_duplicates(truth, taken))
+        found += _coactive(truth, truth.structure)
+        found += _one_of_each(truth, truth.structure)
+        found += _never_alone(truth, truth.structure, _members(found))
+    return (*found, *_duplicates(truth, _members(found)))
+
+
+def _members(classes: Iterable[EquivalenceClass]) -> set[int]:
+    return {member for one in classes for member in one.members}
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,26 @@ def _one_of_each(truth: FeatureTruth, structure: Structure) -> list[EquivalenceC
     members = np.sort(np.concatenate(groups))
     basis = _span(np.concatenate([np.atleast_2d(first), *within]))
     return [EquivalenceClass(ONE_OF_EACH, tuple(members.tolist()), basis)]
+
+
+def _never_alone(
+    truth: FeatureTruth, structure: Structure, taken: set[int]
+) -> list[EquivalenceClass]:
+    """Parents with the exclusive children of which one always fires with them."""
+    p, rows = truth.firing_probability, truth.size_moments[0][:, None] * truth.directions
+    ratio = _constant_ratio(truth, structure) & (not truth.signed)
+    found = []
+    for groups in structure.groups:
+        for group in groups:
+            parent = int(structure.parent[group[0]])
+            if parent < 0 or len(group) < 2 or abs(p[group].sum() - p[parent]) > 1e-9 * p[parent]:
+                continue
+            members = (parent, *group.tolist())
+            if ratio[group].all() and p[parent] > 0 and not taken & {*members}:
+                taken |= {*members}
+                basis = _span(rows[parent] + rows[group])
+                found.append(EquivalenceClass(ONE_OF_EACH, members, basis))
+    return found
 
 
 def _duplicates(truth: FeatureTruth, taken: Iterable[int]) -> list[EquivalenceClass]:

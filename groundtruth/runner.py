@@ -196,7 +196,7 @@ def _run(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with parallel_config("loky", inner_max_num_threads=threads):
         # One at a time: runs that are done already would be taken for a sign that all are short.
-        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")  # pyright: ignore
+        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")  # type: ignore[arg-type]
         yield from cast(Iterator[Done], pool(delayed(run_job)(job, out) for job in phase))
 
 

@@ -182,6 +182,10 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
         "failure/hedging": (relu(0.01, 1), relu(0.01, 2)),
         "failure/wrong-l0": by_l0,
         "failure/wrong-l0-negative": by_l0,
+        "failure/composed": tuple(relu(0.1, width) for width in (8, 16, 32)),
+        "failure/dark-matter": tuple(selecting("batchtopk", 5, w) for w in (64, 256, 1024)),
+        "manifold/circle": tuple(relu(0.05, width) for width in (26, 32, 64, 128)),
+        "failure/splitting": tuple(relu(0.1, width) for width in (2, 8, 10, 20)),
         "pair/models": (
             *(crosscoder(l1) for l1 in (0.03, 0.1, 0.3, 1.0)),
             selecting("batchtopk", 2.4, 48),
@@ -247,8 +251,9 @@ SUITES: dict[str, Suite] = {
         Suite(
             "failure-modes",
             1,
-            "What breaks dictionaries: absorption, hedging, a wrong L0, a crosscoder's penalty; in "
-            "worlds with closed forms. A few minutes on two cores.",
+            "What breaks dictionaries: absorption, hedging, a wrong L0 or width, composed and rare "
+            "features, a manifold, a crosscoder's penalty; in worlds with closed forms. A quarter "
+            "of an hour on two cores.",
             _failure_worlds(),
             rows=_LEAST_ROWS,
             primary="recover.joint",

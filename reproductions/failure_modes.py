@@ -31,6 +31,7 @@ class Failure:
         worlds: testbeds, one panel each.
         setting: what varies: a parameter of the method, or "method".
         scores: drawn beside explained variance.
+        counts: in the table alone: they are no shares.
         expected: closed forms to mark, by score.
         title: of the figure.
     """
@@ -40,6 +41,7 @@ class Failure:
     scores: tuple[str, ...]
     title: str
     expected: dict[str, float]
+    counts: tuple[str, ...] = ()
 
 
 FAILURES: dict[str, Failure] = {
@@ -70,6 +72,37 @@ FAILURES: dict[str, Failure] = {
         ("hedge.degree", RECALL),
         "a wrong L0: sae/batchtopk, planted L0 2",
         {},
+    ),
+    "composed": Failure(
+        ("failure/composed",),
+        "width",
+        ("merge.rate", "recover.recall_classes", RECALL),
+        "composed features: sae/relu on sums of one of four and one of four",
+        {},
+        ("compose.support",),
+    ),
+    "splitting": Failure(
+        ("failure/splitting",),
+        "width",
+        ("split.rate", RECALL),
+        "splitting: sae/relu on two parents that never fire without a child",
+        {},
+        ("split.count", "merge.rate"),
+    ),
+    "dark_matter": Failure(
+        ("failure/dark-matter",),
+        "width",
+        ("recover.energy_recall", "recover.rare_recall", RECALL),
+        "dark matter: sae/batchtopk on 10,000 features of Zipf frequency",
+        {},
+    ),
+    "manifold": Failure(
+        ("manifold/circle",),
+        "width",
+        ("subspace.coverage", "manifold.coord_error", RECALL),
+        "a circle, tiled: sae/relu on 24 features and a circle",
+        {},
+        ("manifold.tiling",),
     ),
     "crosscoder": Failure(
         ("pair/models",),
@@ -105,7 +138,7 @@ def points_of(runs: list[StoredRun], failure: Failure) -> Points:
         # A method without the setting stands beside those that have it, under its name.
         setting = parameters.get(failure.setting, record["method"]["name"])
         values = found.setdefault((record["testbed"]["name"], setting), {})
-        for metric in (EV, *failure.scores):
+        for metric in (EV, *failure.scores, *failure.counts):
             value = record["results"][metric]["value"]
             if value is not None:
                 values.setdefault(metric, []).append(value)
@@ -115,7 +148,7 @@ def points_of(runs: list[StoredRun], failure: Failure) -> Points:
 
 def table(failure: Failure, points: Points) -> str:
     """A line for each world and setting: mean, least and largest of every score."""
-    metrics = (EV, *failure.scores)
+    metrics = (EV, *failure.scores, *failure.counts)
     lines = [f"{'world':<27}{failure.setting:<17}" + "".join(f"{m:>24}" for m in metrics)]
     for (world, setting), values in points.items():
         lines.append(

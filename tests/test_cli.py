@@ -150,11 +150,22 @@ def test_list_of_an_unknown_kind(call: Any) -> None:
 )
 def test_describe_every_kind(call: Any, name: str, key: str) -> None:
     answer = call("describe", name)
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 0 and all(line.startswith("[") for line in answer.err.splitlines())
     shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in answer.out.splitlines()}
     assert shown[key].strip() == name and shown["summary"]
     found = json.loads(call("describe", name, "--json").out)
     assert found[key] == name and set(found) == set(shown)
+
+
+def test_describe_a_testbed_says_what_it_exposes_and_what_oracles_score(call: Any) -> None:
+    found = json.loads(call("describe", "failure/composed", "--json").out)
+    assert found["planted_is_sparse_optimal"] is False
+    assert "(16 latents): L0 1 instead of 2, L1 1.414 instead of 2" in found["sparser"]
+    assert found["one_of_each"] == [list(range(8))]
+    assert found["O0-identity"]["recover.joint"] == 1
+    assert set(found["O1-prior"]) == set(found["O2*-linear"])
+    brief = json.loads(call("describe", "failure/composed", "--json", "--no-oracle").out)
+    assert set(found) - set(brief) == {"O0-identity", "O1-prior", "O2*-linear"}
 
 
 def test_describe_a_method_of_ones_own(call: Any, folder: Path) -> None:

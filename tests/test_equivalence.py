@@ -77,6 +77,19 @@ def test_one_of_each_group_leaves_all_but_a_shift():
     assert not world.truth.features.identifiability(10**6).identifiable.any()
 
 
+def test_a_parent_that_never_fires_alone_is_told_only_with_its_children():
+    """Sums of a parent and one of four children span 4 dimensions, for 5 features."""
+    world = gt.build("failure/splitting")
+    found = world.truth.features.equivalence_classes
+    assert [one.members for one in found] == [(0, 2, 3, 4, 5), (1, 6, 7, 8, 9)]
+    x = world.sample(2000)[0].numpy().astype(np.float64)
+    span = np.concatenate([one.basis for one in found])
+    assert np.linalg.matrix_rank(x, tol=1e-3) == len(span) == 8
+    np.testing.assert_allclose(x @ span.T @ span, x, atol=1e-5)
+    alone = {"firing": {"law": "given", "values": [0.3] * 2 + [0.05] * 8}}
+    assert gt.build("failure/splitting", **alone).truth.features.equivalence_classes == ()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -140,6 +153,16 @@ def test_combinations_write_every_sample_of_the_composed_world_with_one_code():
     assert (optimum.rewritten_l0, optimum.n_latents) == (pytest.approx(1), 16)
     assert (optimum.l0, optimum.l1) == (pytest.approx(2), pytest.approx(2))
     assert optimum.rewritten_l1 == pytest.approx(math.sqrt(2))
+
+
+def test_splitting_a_parent_costs_what_its_closed_form_says():
+    """Each firing of a parent: one code of length sqrt 5 instead of two that sum to 3."""
+    truth = gt.build("failure/splitting").truth.features
+    optimum = truth.sparse_optimum
+    assert (optimum.l0, optimum.rewritten_l0) == pytest.approx((0.8, 0.4))
+    assert (optimum.l1, optimum.rewritten_l1) == pytest.approx((1.2, 0.4 * math.sqrt(5)))
+    both = 2 * truth.directions[0] + truth.directions[2]
+    assert both @ truth.directions[0] / math.sqrt(5) == pytest.approx(0.8944, abs=5e-5)
 
 
 def test_children_with_magnitudes_of_their_own_cannot_be_absorbed_exactly():
