@@ -243,7 +243,7 @@ SUITES: dict[str, Suite] = {
             "hour and a half on two cores; it resumes, in the middle of a run too.",
             (
                 *_sanity_worlds(_LONG, (0,), "sigma"),
-                *_sanity_worlds(_LONG, (0,), "variance", "auxiliary", "sae/topk", "sae/jumprelu"),
+                *_sanity_worlds(_LONG, (0,), "variance", "auxiliary", "sae/topk"),
             ),
             primary="recover.recall",
             scoring=Scoring(n_score=100_000),

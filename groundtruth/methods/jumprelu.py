@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Unpack
 
 import torch
@@ -131,6 +132,9 @@ def jumprelu(
         dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
         options: see `Options`; here `batch_size` is 256, `lr` 0.01 and `clip` None unless given.
 
+    Warns where the L0 reached is less than half or more than twice `l0`: in long trainings at a
+    high rate activations can outgrow all thresholds, and the penalty then has no slope left.
+
     Raises:
         InputError: a parameter out of range.
         MethodError: training diverged.
@@ -143,7 +147,7 @@ def jumprelu(
     for name, value in (("bandwidth", bandwidth), ("coefficient", coefficient)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
             raise reject(name, value, "a finite number > 0")
-    return fit(
+    found = fit(
         subject,
         JumpReLU(
             active,
@@ -162,3 +166,17 @@ def jumprelu(
         coefficient=coefficient,
         dead=dead,
     )
+    check_hold(found, subject.sample(ROWS, seed=seed), active)
+    return found
+
+
+def check_hold(found: Dictionary, x: torch.Tensor, l0: float) -> None:
+    """Warn if the penalty lost hold of L0: what is active far above its threshold has no slope."""
+    assert found.encode is not None
+    reached = float((found.encode(x) != 0).sum()) / len(x)
+    if not l0 / 2 <= reached <= 2 * l0:
+        warnings.warn(
+            f"jumprelu: {reached:.3g} latents are active where l0 asks for {l0:g}. The thresholds "
+            "lost hold, since nothing active lies near them. Lower lr, or train on fewer samples.",
+            stacklevel=3,
+        )

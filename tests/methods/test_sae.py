@@ -27,6 +27,7 @@ from groundtruth.methods import (
     topk,
 )
 from groundtruth.methods.fit import covariance_rows
+from groundtruth.methods.jumprelu import check_hold
 from groundtruth.methods.matryoshka import prefix_widths
 from groundtruth.methods.sae import SAE
 
@@ -159,6 +160,20 @@ def test_gated_and_p_annealing_shrink_less_than_l1():
     # What both were published for: a penalty on the codes themselves shortens x_hat.
     assert explained(trained("gated")) > explained(trained("relu")) + 0.2
     assert explained(trained("p_annealing")) > explained(trained("relu")) + 0.1
+
+
+def test_jumprelu_says_when_its_penalty_lost_hold_of_l0():
+    held = trained("jumprelu")
+    x = BUILDERS["sparse/small"](seed=0).subject.sample(500)
+    assert held.encode is not None
+    reached = float((held.encode(x) != 0).sum()) / len(x)
+    check_hold(held, x, reached)
+    with pytest.warns(
+        UserWarning, match=r"jumprelu: \d+\.?\d* latents are active where l0 asks for"
+    ):
+        check_hold(held, x, reached / 2.5)
+    with pytest.warns(UserWarning, match="lost hold"):
+        check_hold(held, x, 2.5 * reached)
 
 
 def test_jumprelu_learns_a_threshold_for_each_latent():
