@@ -23,9 +23,11 @@ _HOMES = {
     "build": "groundtruth.catalogue",
     "evaluate": "groundtruth.evaluation",
     "load_testbed": "groundtruth.generators.world_files",
+    "meta_sae": "groundtruth.methods.meta",
     "run_suite": "groundtruth.runner",
     "save_testbed": "groundtruth.generators.world_files",
     "stability": "groundtruth.consistency",
+    "stitch": "groundtruth.stitching",
     "sweep": "groundtruth.sweeps",
     "testbeds": "groundtruth.catalogue",
 }

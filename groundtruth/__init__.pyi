@@ -7,11 +7,13 @@ from groundtruth.evaluation import evaluate as evaluate
 from groundtruth.explanation import Dictionary as Dictionary
 from groundtruth.generators.world_files import load_testbed as load_testbed
 from groundtruth.generators.world_files import save_testbed as save_testbed
+from groundtruth.methods.meta import meta_sae as meta_sae
 from groundtruth.monitor import Monitor as Monitor
 from groundtruth.report import Report as Report
 from groundtruth.result import Result as Result
 from groundtruth.runner import run_suite as run_suite
 from groundtruth.score_data import Scoring as Scoring
+from groundtruth.stitching import stitch as stitch
 from groundtruth.sweeps import sweep as sweep
 from groundtruth.testbed import ActivationSubject as ActivationSubject
 from groundtruth.testbed import Testbed as Testbed

@@ -92,6 +92,8 @@ METHODS: dict[str, MethodEntry] = {
         _entry("sae/matching-pursuit", methods.matching_pursuit),
         _entry("sae/p-annealing", methods.p_annealing),
         _entry("sae/crosscoder", methods.crosscoder),
+        _entry("sae/transcoder", methods.transcoder),
+        _entry("sae/meta", methods.meta),
         _entry("frozen/decoder", methods.frozen_decoder, "control"),
         _entry("frozen/soft-decoder", methods.soft_frozen_decoder, "control"),
         _entry("frozen/encoder", methods.frozen_encoder, "control"),

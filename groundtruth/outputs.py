@@ -122,6 +122,18 @@ def take_outputs(
     )
 
 
+def codes_of(dictionary: Dictionary, x: np.ndarray) -> sp.csr_array:
+    """Codes CSR (n, k) of activations x (n, d), in inference mode and checked.
+
+    Raises:
+        ExplanationError, MethodError: see `take_outputs`; or no codes are claimed.
+    """
+    if dictionary.encode is None:
+        raise ExplanationError("encode: expected a function, got None: no codes are claimed.")
+    with _inference_mode(dictionary.encode):
+        return _Encoder(dictionary).codes(x, "given")
+
+
 def linear_outputs(
     decoder: np.ndarray,
     bias: np.ndarray,

@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ladder", "features"),
     ("report",),
     ("catalogue",),
-    ("consistency", "cards", "evaluation", "suites"),
+    ("consistency", "stitching", "cards", "evaluation", "suites"),
     ("reporting", "rescoring"),
     ("monitor", "descriptions"),
     ("jobs",),

@@ -13,10 +13,12 @@ from groundtruth.methods.ksvd import ksvd
 from groundtruth.methods.linear import dictionary_learning, ica, kmeans, nmf, pca
 from groundtruth.methods.matching_pursuit import matching_pursuit
 from groundtruth.methods.matryoshka import matryoshka
+from groundtruth.methods.meta import meta, meta_sae
 from groundtruth.methods.mod import mod
 from groundtruth.methods.p_annealing import p_annealing
 from groundtruth.methods.relu import relu
 from groundtruth.methods.topk import topk
+from groundtruth.methods.transcoder import transcoder
 
 __all__ = [
     "batchtopk",
@@ -32,6 +34,8 @@ __all__ = [
     "ksvd",
     "matching_pursuit",
     "matryoshka",
+    "meta",
+    "meta_sae",
     "mod",
     "nmf",
     "p_annealing",
@@ -40,4 +44,5 @@ __all__ = [
     "relu",
     "soft_frozen_decoder",
     "topk",
+    "transcoder",
 ]

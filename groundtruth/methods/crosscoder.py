@@ -7,13 +7,12 @@ from typing import Unpack
 
 import torch
 
-from groundtruth.errors import reject
 from groundtruth.explanation import Dictionary
 from groundtruth.methods.dead import Dead, DeadLatents, dead_latents
 from groundtruth.methods.fit import Options, fit, training_of
 from groundtruth.methods.penalty import Penalty, penalty_of
 from groundtruth.methods.relu import Relu
-from groundtruth.methods.sae import SAE, check_width
+from groundtruth.methods.sae import SAE, check_parts, check_width
 from groundtruth.testbed import ActivationSubject
 
 
@@ -66,11 +65,7 @@ def crosscoder(
     Source: Lindsey et al., "Sparse Crosscoders for Cross-Layer Features and Model Diffing", 2024,
     https://transformer-circuits.pub/2024/crosscoders
     """
-    halves = [subject.d // 2, subject.d - subject.d // 2]
-    given = halves if parts is None else list(parts) if isinstance(parts, Sequence) else []
-    whole = all(isinstance(p, int) and not isinstance(p, bool) and p >= 1 for p in given)
-    if not whole or sum(given) != subject.d:
-        raise reject("parts", parts, f"widths >= 1 that sum to {subject.d}")
+    given = check_parts(parts, subject.d)
     width = check_width(width, subject.d)
     training = training_of(options, batch_size=256)
     penalty = penalty_of(l0, l1, subject.d, width, training.n_steps)

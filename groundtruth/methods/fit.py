@@ -84,10 +84,9 @@ def fit(
     tied = options.get("tied", False)
     if not isinstance(tied, bool):
         raise reject("tied", tied, "True or False")
-    if tied and training.frozen and "b_enc" not in training.frozen:
-        raise reject(
-            "tied", True, f"False: {training.frozen[0]} is not trained, the other matrix is"
-        )
+    matrix = next((name for name in training.frozen if name.startswith("W_")), None)
+    if tied and matrix is not None:
+        raise reject("tied", True, f"False: {matrix} is not trained, the other matrix is")
     start = None if rows is None else hashing.array_digest(rows.numpy())
     if rows is None:
         generator = torch.Generator().manual_seed(init_seed(name, seeds.check_seed(seed)))

@@ -40,7 +40,7 @@ class Gated(Selecting):
         by_gate = decode_at(support, gate, sae.W_dec.detach()) + sae.b_dec.detach()
         l0 = len(cols) / len(x)
         self.penalty.see(l0)
-        auxiliary = (x - by_gate).square().sum() / len(x)
+        auxiliary = (sae.target(x) - by_gate).square().sum() / len(x)
         return wrong + auxiliary + self.penalty.l1 * gate.sum() / len(x)
 
     @staticmethod

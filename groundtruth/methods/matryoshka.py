@@ -37,7 +37,7 @@ class Matryoshka(BatchTopK):
         support: Support,
         codes: torch.Tensor,
     ) -> torch.Tensor:
-        residual, total, begin = x - sae.b_dec, x.new_zeros(()), 0
+        residual, total, begin = sae.target(x) - sae.b_dec, x.new_zeros(()), 0
         wrong = total
         for end in self.ends:
             here = (support.cols >= begin) & (support.cols < end)

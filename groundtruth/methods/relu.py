@@ -32,7 +32,7 @@ class Relu(Selecting):
         pre = sae.pre_for_step(centred)
         if self._share > DENSE_ABOVE:
             codes = relu_codes(pre, centred, sae.W_enc, sae.b_enc)
-            wrong = (x - sae.decode(codes)).square().sum() / len(x)
+            wrong = (sae.target(x) - sae.decode(codes)).square().sum() / len(x)
             # While L0 is this far from its goal, an eighth of the rows tells it well enough.
             some = codes.detach()[: -(-len(x) // 8)]
             l0, total = int((some > 0).sum()) / len(some), self.cost(sae, codes, None)

@@ -5,6 +5,7 @@ One variant is one `Sparsity`, in a file of its own: `relu.py`, `topk.py`, `batc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ class SAE(torch.nn.Module):
         """x - b_dec. The encoder takes b_dec as given: its gradient comes from the decoder alone,
         since b_enc can learn the same shift and the extra product would cost a quarter more."""
         return x - self.b_dec.detach()
+
+    def target(self, x: torch.Tensor) -> torch.Tensor:
+        """What x_hat is compared with: x itself."""
+        return x
 
     def pre(self, x: torch.Tensor) -> torch.Tensor:
         """Pre-activations (n, k)."""
@@ -184,6 +189,16 @@ def check_width(width: int | None, d: int) -> int:
     if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
         raise reject("width", width, "a whole number >= 1, or None for 4 d")
     return int(width)
+
+
+def check_parts(parts: Sequence[int] | None, d: int) -> list[int]:
+    """Widths of the spaces that lie side by side in the activations; two halves if None."""
+    given = [d // 2, d - d // 2] if parts is None else parts
+    given = list(given) if isinstance(given, Sequence) else []
+    whole = all(isinstance(p, int) and not isinstance(p, bool) and p >= 1 for p in given)
+    if not whole or sum(given) != d:
+        raise reject("parts", parts, f"widths >= 1 that sum to {d}")
+    return given
 
 
 def check_l0(l0: float | None, d: int, width: int) -> float:

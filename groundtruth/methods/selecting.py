@@ -39,8 +39,8 @@ class Selecting(Sparsity):
         support: Support,
         codes: torch.Tensor,
     ) -> torch.Tensor:
-        """E |x - x_hat|^2 for codes (nnz,) on the support, plus the loss for dead latents."""
-        residual = x - sae.b_dec - decode_at(support, codes, sae.W_dec)
+        """E |target - x_hat|^2 for codes (nnz,) on the support, plus the loss for dead latents."""
+        residual = sae.target(x) - sae.b_dec - decode_at(support, codes, sae.W_dec)
         wrong = residual.square().sum(1)
         fired = support.cols[codes.detach() > 0]
         return wrong.mean() + self.dead_loss(sae, centred, fired, residual, wrong)
