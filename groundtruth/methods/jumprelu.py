@@ -132,8 +132,8 @@ def jumprelu(
         dead: "auxiliary" loss, "resample" or "none"; see `dead.py`.
         options: see `Options`; here `batch_size` is 256, `lr` 0.01 and `clip` None unless given.
 
-    Warns where the L0 reached is less than half or more than twice `l0`: in long trainings at a
-    high rate activations can outgrow all thresholds, and the penalty then has no slope left.
+    Warns where the L0 reached is more than twice `l0`: in long trainings at a high rate
+    activations can outgrow all thresholds, and the penalty then has no slope left.
 
     Raises:
         InputError: a parameter out of range.
@@ -174,7 +174,7 @@ def check_hold(found: Dictionary, x: torch.Tensor, l0: float) -> None:
     """Warn if the penalty lost hold of L0: what is active far above its threshold has no slope."""
     assert found.encode is not None
     reached = float((found.encode(x) != 0).sum()) / len(x)
-    if not l0 / 2 <= reached <= 2 * l0:
+    if reached > 2 * l0:
         warnings.warn(
             f"jumprelu: {reached:.3g} latents are active where l0 asks for {l0:g}. The thresholds "
             "lost hold, since nothing active lies near them. Lower lr, or train on fewer samples.",
