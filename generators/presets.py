@@ -289,6 +289,23 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         "failure/composed",
+        "8 orthonormal features in 16 dimensions, 1 at a time: in half of the samples one of the "
+        "first four, and in half, independently, one of the last four. With one code a sample "
+        "combinations reconstruct more than features do; what each is made of can be found, since "
+        "features also fire alone.",
+        COMPOSED,
+        1,
+        {
+            "n_features": 8,
+            "d": 16,
+            "firing": {"law": "constant", "probability": 0.125},
+            "magnitude": {"law": "log-normal", "mu": 0.0, "sigma": 0.25},
+            "dictionary": {"law": "orthonormal"},
+            "exclusive": [[0, 1, 2, 3], [4, 5, 6, 7]],
+        },
+    ),
+    Preset(
+        "failure/one-of-each",
         "8 orthonormal features in 16 dimensions, 2 at a time: exactly one of the first four and "
         "one of the last four. A latent for each of the 16 combinations, at cosine 0.7071 to two "
         "features, writes every sample with one code, at an L1 cost of sqrt 2 instead of 2; and "

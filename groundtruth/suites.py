@@ -173,6 +173,10 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
     crosscoder = lambda l1: MethodSpec(  # noqa: E731
         "sae/crosscoder", {**n, "width": 48, "l1": l1}
     )
+    meta = MethodSpec(
+        "sae/meta",
+        {**n, "width": 24, "l0": 1, "base": "topk", "meta_width": 12, "meta_l0": 1.5},
+    )
     l0s = (1, 1.5, 1.8, 2, 2.5, 3)
     by_l0 = tuple(selecting("batchtopk", l0, 5) for l0 in l0s)
     tree = (relu(0.1, 20), selecting("batchtopk", 1.12, 20), selecting("matryoshka", 1.12, 20))
@@ -182,7 +186,8 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
         "failure/hedging": (relu(0.01, 1), relu(0.01, 2)),
         "failure/wrong-l0": by_l0,
         "failure/wrong-l0-negative": by_l0,
-        "failure/composed": tuple(relu(0.1, width) for width in (8, 16, 32)),
+        "failure/composed": (selecting("topk", 1, 24), meta, selecting("batchtopk", 1, 24)),
+        "failure/one-of-each": tuple(relu(0.1, width) for width in (8, 16, 32)),
         "failure/dark-matter": tuple(selecting("batchtopk", 5, w) for w in (64, 256, 1024)),
         "manifold/circle": tuple(relu(0.05, width) for width in (26, 32, 64, 128)),
         "failure/splitting": tuple(relu(0.1, width) for width in (2, 8, 10, 20)),
@@ -251,9 +256,9 @@ SUITES: dict[str, Suite] = {
         Suite(
             "failure-modes",
             1,
-            "What breaks dictionaries: absorption, hedging, a wrong L0 or width, composed and rare "
-            "features, a manifold, a crosscoder's penalty; in worlds with closed forms. A quarter "
-            "of an hour on two cores.",
+            "What breaks dictionaries: absorption, hedging, a wrong L0, splitting, composed and "
+            "rare features, a manifold, a crosscoder's penalty; in worlds with closed forms. A "
+            "quarter of an hour on two cores.",
             _failure_worlds(),
             rows=_LEAST_ROWS,
             primary="recover.joint",

@@ -158,13 +158,13 @@ def test_describe_every_kind(call: Any, name: str, key: str) -> None:
 
 
 def test_describe_a_testbed_says_what_it_exposes_and_what_oracles_score(call: Any) -> None:
-    found = json.loads(call("describe", "failure/composed", "--json").out)
+    found = json.loads(call("describe", "failure/one-of-each", "--json").out)
     assert found["planted_is_sparse_optimal"] is False
     assert "(16 latents): L0 1 instead of 2, L1 1.414 instead of 2" in found["sparser"]
     assert found["one_of_each"] == [list(range(8))]
     assert found["O0-identity"]["recover.joint"] == 1
     assert set(found["O1-prior"]) == set(found["O2*-linear"])
-    brief = json.loads(call("describe", "failure/composed", "--json", "--no-oracle").out)
+    brief = json.loads(call("describe", "failure/one-of-each", "--json", "--no-oracle").out)
     assert set(found) - set(brief) == {"O0-identity", "O1-prior", "O2*-linear"}
 
 

@@ -68,7 +68,7 @@ def test_random_signs_leave_the_plane():
 
 def test_one_of_each_group_leaves_all_but_a_shift():
     """16 sums of one of four and one of four span 7 dimensions, and no fewer."""
-    world = gt.build("failure/composed")
+    world = gt.build("failure/one-of-each")
     (one,) = world.truth.features.equivalence_classes
     assert (one.name, one.members) == (ONE_OF_EACH, tuple(range(8)))
     x = world.sample(2000)[0].numpy().astype(np.float64)
@@ -101,7 +101,7 @@ def test_a_parent_that_never_fires_alone_is_told_only_with_its_children():
     ids=["magnitudes differ", "not always one", "one group", "signs"],
 )
 def test_what_breaks_the_symmetry_makes_features_identifiable(changes):
-    truth = gt.build("failure/composed", **changes).truth.features
+    truth = gt.build("failure/one-of-each", **changes).truth.features
     assert of_kind(truth, ONE_OF_EACH) == []
 
 
@@ -142,7 +142,7 @@ def test_absorbed_codes_write_every_sample_at_the_stated_cost():
 
 
 def test_combinations_write_every_sample_of_the_composed_world_with_one_code():
-    world = gt.build("failure/composed")
+    world = gt.build("failure/one-of-each")
     truth, optimum = world.truth.features, world.truth.features.sparse_optimum
     pairs = (truth.directions[:4, None] + truth.directions[None, 4:]).reshape(16, -1)
     pairs /= math.sqrt(2)
@@ -217,7 +217,7 @@ def test_a_rotated_plane_is_found_where_only_the_plane_can_be_told():
 
 
 def test_combinations_find_the_composed_class_and_no_feature():
-    world = gt.build("failure/composed")
+    world = gt.build("failure/one-of-each")
     d = world.truth.features.directions
     pairs = (d[:4, None] + d[None, 4:]).reshape(16, -1) / math.sqrt(2)
     assert recall_classes(world, pairs) == (0, 1)
