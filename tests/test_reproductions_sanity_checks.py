@@ -98,16 +98,19 @@ def test_the_page_holds_the_tables_of_the_kept_runs() -> None:
     assert "sanity_checks_samples.png" in page and (PLACE / "sanity_checks_samples.png").exists()
 
 
-def test_the_kept_runs_are_the_whole_suite() -> None:
+@pytest.mark.parametrize(
+    ("name", "n_samples"), [("sanity-checks", "3000000"), ("sanity-checks-long", "30000000")]
+)
+def test_the_kept_runs_are_the_whole_suite(name: str, n_samples: str) -> None:
     rows = sanity_checks.read(PLACE / "sanity_checks.csv")
     kept = {
         (row["testbed"], row["reading"], int(row["seed"]), row["method"], row["dead"])
         for row in rows
-        if row["kind"] == "method" and row["n_samples"] == "3000000"
+        if row["kind"] == "method" and row["n_samples"] == n_samples
     }
     asked = {
         (world.testbed, world.parameters["log_normal"], seed, spec.name, spec.parameters["dead"])
-        for world in suite("sanity-checks").worlds
+        for world in suite(name).worlds
         for seed in world.seeds
         for spec in world.methods
         if spec.name.startswith("sae/")
