@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def main() -> None:
     """Entry point; exits 2 on a user's mistake and 130 when interrupted."""
     # Progress and warnings go to standard error, so that --json output stays clean.
     warnings.showwarning = _show_warning
+    # A scheduler's SIGTERM is an interruption like Ctrl-C: a checkpoint is written, workers end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(standalone_mode=True)
     except GroundtruthError as error:

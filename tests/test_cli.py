@@ -6,6 +6,7 @@ Commands run in this process, through `main()`; two go through a real one.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -426,3 +427,15 @@ def test_a_mistake_in_a_real_process_is_one_line_on_standard_error(tmp_path: Pat
     assert ended.stderr == (
         "error: report: there is no folder nowhere. Run a suite with --out first.\n"
     )
+
+
+def test_a_schedulers_signal_interrupts_like_a_key_and_leaves_a_checkpoint(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "groundtruth", "run", "--testbed", "sparse/orthonormal"]
+    command += ["--method", "sae/topk", "--set", "n_samples=100000000", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        # The first share of the training that is told of.
+        assert any("%" in line for line in running.stderr)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=120) == 130
+    assert list((tmp_path / "checkpoints").glob("*.pt"))
