@@ -101,7 +101,7 @@ FAILURES: dict[str, Failure] = {
         ("failure/dark-matter",),
         "width",
         ("recover.energy_recall", "recover.rare_recall", RECALL),
-        "dark matter: sae/batchtopk on 10,000 features of Zipf frequency",
+        "dark matter: sae/batchtopk on 1,000 features of Zipf frequency",
         {},
     ),
     "manifold": Failure(
