@@ -7,7 +7,6 @@ tells: recall stands beside explained variance at every stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -226,12 +225,10 @@ def _columns(c: Comparison) -> sp.csc_array:
 
 
 def _groups(
-    small: Sequence[int] | np.ndarray, large: Sequence[int] | np.ndarray, n_small: int
+    small: np.ndarray, large: np.ndarray, n_small: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Connected components of the pairs (small[e], large[e]): members on either side."""
-    nodes, index = np.unique(
-        np.concatenate([small, np.asarray(large) + n_small]), return_inverse=True
-    )
+    nodes, index = np.unique(np.concatenate([small, large + n_small]), return_inverse=True)
     pairs = index.reshape(2, -1)
     graph = sp.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), (len(nodes),) * 2)
     count, label = connected_components(graph, directed=False)

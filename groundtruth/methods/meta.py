@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from groundtruth import arrays, seeds
+from groundtruth.adapters import as_explanation
 from groundtruth.errors import InputError, reject
 from groundtruth.explanation import Dictionary
 from groundtruth.methods.batchtopk import BatchTopK, batchtopk
@@ -31,8 +32,16 @@ class MetaDictionary(Dictionary):
         explained: 1 - sum |w_j - w_hat_j|^2 / sum |w_j - mean|^2 over the rows w_j of length 1.
     """
 
-    weights: np.ndarray
-    explained: float
+    def __init__(
+        self, base: Dictionary, atoms: np.ndarray, weights: np.ndarray, explained: float
+    ) -> None:
+        encode = None if base.encode is None else self._encode
+        super().__init__(atoms, encode, bias=base.bias, signed=base.signed, name="meta-sae")
+        self.base, self.weights, self.explained = base, weights, explained
+
+    def _encode(self, x: Any) -> np.ndarray:
+        lengths = np.linalg.norm(self.base.decoder, axis=1, keepdims=True)
+        return codes_of(self.base, arrays.to_numpy("x", x)) @ (lengths * self.weights)
 
 
 class Unbiased(SAE):
@@ -43,7 +52,7 @@ class Unbiased(SAE):
 
 
 def meta_sae(
-    dictionary: Dictionary,
+    dictionary: Any,
     *,
     seed: int,
     width: int | None = None,
@@ -69,7 +78,8 @@ def meta_sae(
     What `explained` says of such rows is what it says of any: compare with random rows.
 
     Args:
-        dictionary: k rows; its reconstruction must be codes @ decoder + bias.
+        dictionary: what `gt.evaluate` takes as an explanation, with k rows; its reconstruction
+            must be codes @ decoder + bias.
         seed: of starting weights and of the order of rows.
         width: meta-latents m; None is half of the rows, for as many as rows would copy them.
         l0: mean parts of a row. Default: 2, the least for a row to be more than one.
@@ -81,6 +91,7 @@ def meta_sae(
 
     Raises:
         InputError: a parameter out of range, fewer than 2 rows, or a reconstruction of its own.
+        ExplanationError: `dictionary` is none.
         MethodError: training diverged.
 
     Example:
@@ -92,25 +103,13 @@ def meta_sae(
         ((24, 8), True)
 
     Source: Leask, Bussmann et al., "Sparse Autoencoders Do Not Find Canonical Units of Analysis",
-    2025, https://arxiv.org/abs/2502.04878 (whose meta-SAEs have a decoder bias)
+    2025, https://arxiv.org/abs/2502.04878 (the authors' BatchTopK has a decoder bias)
     """
-    if not isinstance(dictionary, Dictionary):
-        raise reject("dictionary", dictionary, "a gt.Dictionary")
-    if dictionary.decode is not None:
-        raise InputError(
-            "dictionary: expected one that reconstructs by codes @ decoder + bias, got one with "
-            "decode=, whose rows may be no parts of the activations."
-        )
-    lengths = np.linalg.norm(dictionary.decoder, axis=1)
-    used = lengths > 0
-    if subject is not None:
-        fired = codes_of(dictionary, subject.sample(LIVING_SAMPLES, seed=seed).numpy())
-        used &= np.diff(fired.tocsc().indptr) > 0
-    if used.sum() < 2:
-        raise reject("dictionary", f"{used.sum()} rows in use", "two or more")
-    rows = given_rows(dictionary.decoder[used], dictionary.d)
-    width = check_width(len(rows) // 2 if width is None else width, dictionary.d)
-    active = check_l0(l0, dictionary.d, width)
+    base = as_explanation(dictionary)
+    used = _in_use(base, subject, seed)
+    rows = given_rows(base.decoder[used], base.d)
+    width = check_width(len(rows) // 2 if width is None else width, base.d)
+    active = check_l0(l0, base.d, width)
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise reject("starts", starts, "a whole number >= 1")
     root = seeds.root_of("meta-sae", seed)
@@ -120,9 +119,25 @@ def meta_sae(
         for i in range(starts)
     ]
     atoms, parts, explained = max(trained, key=lambda found: found[2])
-    weights = np.zeros((dictionary.k, width))
+    weights = np.zeros((base.k, width))
     weights[used] = parts
-    return _composed(dictionary, atoms, weights, lengths, explained)
+    return MetaDictionary(base, atoms, weights, explained)
+
+
+def _in_use(base: Dictionary, subject: ActivationSubject | None, seed: int) -> np.ndarray:
+    """(k,) whether the row has a length and, where there is a subject, its latent ever fires."""
+    if base.decode is not None:
+        raise InputError(
+            "dictionary: expected one that reconstructs by codes @ decoder + bias, got one with "
+            "decode=, whose rows may be no parts of the activations."
+        )
+    used = np.asarray(base.decoder.any(axis=1))
+    if subject is not None:
+        fired = codes_of(base, subject.sample(LIVING_SAMPLES, seed=seed).numpy())
+        used &= np.diff(fired.tocsc().indptr) > 0
+    if used.sum() < 2:
+        raise reject("dictionary", f"{used.sum()} rows in use", "two or more")
+    return used
 
 
 def _trained(
@@ -154,27 +169,6 @@ def _subject_of(rows: torch.Tensor, key: bytes) -> ActivationSubject:
         return rows.numpy()[drawn]
 
     return ActivationSubject(rows.shape[1], draw)
-
-
-def _composed(
-    dictionary: Dictionary,
-    atoms: np.ndarray,
-    weights: np.ndarray,
-    lengths: np.ndarray,
-    explained: float,
-) -> MetaDictionary:
-    def encode(x: Any) -> np.ndarray:
-        return codes_of(dictionary, arrays.to_numpy("x", x)) @ (lengths[:, None] * weights)
-
-    claim = MetaDictionary(
-        atoms,
-        None if dictionary.encode is None else encode,
-        bias=dictionary.bias,
-        signed=dictionary.signed,
-        name="meta-sae",
-    )
-    claim.weights, claim.explained = weights, explained
-    return claim
 
 
 def meta(

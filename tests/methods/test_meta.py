@@ -107,22 +107,23 @@ def test_where_more_parts_are_asked_for_than_rows_have_it_makes_them_up():
 
 def test_a_decoder_bias_would_take_the_atoms_out_of_the_rows():
     """Why there is none: the same training with b_dec finds few atoms of pairs, or none."""
-    atoms = sphere(10, 16)
+    atoms = sphere(20, 24)
     rows = pairs(atoms)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     options: Options = {"n_samples": 100_000}
     biased = fit(
         _subject_of(torch.from_numpy(rows.astype(np.float32)), b"any"),
-        BatchTopK(2, DeadLatents(10)),
+        BatchTopK(2, DeadLatents(20)),
         training_of(options),
         options,
         seed=0,
-        width=10,
+        width=20,
         name="biased",
     )
-    unbiased = meta_sae(gt.Dictionary(rows), seed=0, width=10, starts=1, **options)
-    assert recall(atoms, biased) < 0.3
-    assert recall(atoms, unbiased) > 0.5
+    unbiased = meta_sae(gt.Dictionary(rows), seed=0, width=20, starts=1, **options)
+    # Of seeds 0 to 3: at most 0.05 and at least 0.8.
+    assert recall(atoms, biased) < 0.2
+    assert recall(atoms, unbiased) > 0.6
 
 
 def test_codes_of_the_atoms_follow_from_those_of_the_dictionary():
@@ -174,6 +175,15 @@ def test_same_seed_same_bytes_and_the_best_start_is_kept():
     assert run(0, 3).explained >= run(0, 2).explained >= run(0).explained
 
 
+def test_an_outside_object_is_read_as_a_dictionary():
+    layer = torch.nn.Linear(3, 3)
+    layer.encode, layer.W_dec = layer.forward, torch.eye(3)
+    claim = meta_sae(layer, seed=0, width=3, l0=1, starts=1, n_samples=2000)
+    assert claim.weights.shape == (3, 3)
+    with pytest.raises(ExplanationError, match="got a numpy array"):
+        meta_sae(np.eye(3), seed=0)
+
+
 def test_it_is_in_the_catalogue_with_an_autoencoder_below():
     entry = catalogue.method("sae/meta")
     assert entry.make is not None
@@ -186,7 +196,6 @@ def test_it_is_in_the_catalogue_with_an_autoencoder_below():
 @pytest.mark.parametrize(
     ("dictionary", "given", "message"),
     [
-        (np.eye(3), {}, "dictionary: expected a gt.Dictionary, got"),
         (
             gt.Dictionary(np.eye(3), decode=lambda codes: codes),
             {},
