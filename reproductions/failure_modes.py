@@ -182,9 +182,10 @@ def draw(failure: Failure, points: Points, path: Path) -> None:
             ]
             x, y = [x for x, _ in drawn], np.array([np.mean(v) for _, v in drawn])
             low, high = (np.array([f(v) for _, v in drawn]) for f in (min, max))
-            style = "o--" if metric == EV else "o-"
+            # Methods have no order: nothing lies between two of them.
+            line = "" if failure.setting == "method" else "--" if metric == EV else "-"
             reach = np.maximum(0, [y - low, high - y])  # rounding can leave a mean beyond them
-            axis.errorbar(x, y, reach, fmt=style, color=colour, label=metric, ms=4)
+            axis.errorbar(x, y, reach, fmt="o" + line, color=colour, label=metric, ms=4)
             if metric in failure.expected:
                 axis.axhline(failure.expected[metric], color=colour, lw=0.8, ls=":")
         axis.set_xticks(range(len(settings)), [str(setting) for setting in settings])

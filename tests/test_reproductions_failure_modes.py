@@ -91,5 +91,18 @@ def test_each_failure_is_seen_by_a_score_where_explained_variance_is_blind() -> 
     assert degree == pytest.approx(0.2434**2, abs=0.003)
     low, right = (row("wrong_l0", f"{'failure/wrong-l0':<27}{l0:<17}") for l0 in (1.5, 2))
     assert low[1] > 5 * right[1]
+    for width in (8, 10, 20):
+        ev, split, *_ = row("splitting", f"{'failure/splitting':<27}{width:<17}")
+        assert ev > 0.99 and split == pytest.approx(2 / 10)
+    (ev, _, joint, *_), (meta_ev, _, meta_joint, *_) = (
+        row("composed", f"{'failure/composed':<27}{name}") for name in ("sae/topk", "sae/meta")
+    )
+    assert meta_ev < ev and meta_joint > 2 * joint
+    ev, classes, recall, _ = row("one_of_each", f"{'failure/one-of-each':<27}16")
+    assert ev > 0.99 and (classes, recall) == (1, 0)
+    ev, _, rare, recall = row("dark_matter", f"{'failure/dark-matter':<27}128")
+    assert ev > 0.7 and recall < 0.15 and rare == 0
+    ev, coverage, error, *_ = row("manifold", f"{'manifold/circle':<27}26")
+    assert ev > 0.99 and (coverage, error) == (0, 1)
     weak, strong = (row("crosscoder", f"{'pair/models':<27}{l1:<17}") for l1 in (0.1, 1.0))
     assert strong[0] > 0.95 and strong[1] > weak[1]
