@@ -171,7 +171,7 @@ def test_describe_an_unknown_name(call: Any) -> None:
     assert_mistake(
         call("describe", "sae/topq"),
         "No testbed, method, metric or suite is called 'sae/topq'. Nearest: sae/topk, "
-        "sae/batchtopk, sae/gated.",
+        "sae/batchtopk, sae/meta.",
     )
 
 
