@@ -120,6 +120,14 @@ def transcoder(
         InputError: a parameter out of range, or parts that do not sum to the subject's width.
         MethodError: training diverged.
 
+    Example:
+        >>> import groundtruth as gt
+        >>> world = gt.build("pair/models", n_features=6, dictionary={"law": "pair", "shared": 6})
+        >>> claim = transcoder(world.subject, seed=0, width=12, l1=0.3, n_samples=50_000)
+        >>> rows = claim.decoder / (claim.decoder**2).sum(axis=1, keepdims=True) ** 0.5
+        >>> bool(((world.truth.features.directions @ rows.T).max(axis=1) > 0.9).all())
+        True
+
     Source: Dunefsky, Chlenski and Nanda, "Transcoders Find Interpretable LLM Feature Circuits",
     2024, https://arxiv.org/abs/2406.11944; filters and patterns: Haufe et al., "On the
     interpretation of weight vectors of linear models in multivariate neuroimaging", 2014,
