@@ -63,15 +63,18 @@ def every_sequence(n_tokens: int, max_length: int, *, size: int = 1 << 16) -> It
     Args:
         size: greatest number of sequences in a batch.
 
+    Raises:
+        InputError: more sequences than can be numbered.
+
     Example:
         >>> [batch.ids.tolist() for batch in every_sequence(2, 2)]
         [[[0], [1]], [[0, 0], [0, 1], [1, 0], [1, 1]]]
     """
+    if n_sequences(n_tokens, max_length) >= 1 << 62:
+        fix = "Use sampled_sequences."
+        raise reject("max_length", max_length, "one with fewer than 2**62 sequences", fix)
     for length in range(1, max_length + 1):
-        base = n_tokens ** np.arange(length - 1, -1, -1, dtype=object)
-        if n_tokens**length > 2**62:
-            raise reject("max_length", max_length, "fewer than 2**62 sequences", "Sample instead.")
-        base = base.astype(np.int64)
+        base = n_tokens ** np.arange(length - 1, -1, -1)
         for start in range(0, n_tokens**length, size):
             rows = np.arange(start, min(start + size, n_tokens**length))
             yield Batch(rows[:, None] // base % n_tokens, np.full(len(rows), length))

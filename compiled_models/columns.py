@@ -116,7 +116,8 @@ def _sum(seen: np.ndarray, count: np.ndarray, values: Column, domain: Domain) ->
 def _mean(seen: np.ndarray, count: np.ndarray, values: Column, domain: Domain) -> Aggregated:
     bound = values.domain.largest * seen.shape[1]
     total = _total(seen, _wide(values.array, bound))
-    by = np.maximum(count, 1) * values.domain.denominator
+    step = values.domain.denominator
+    by = _wide(np.maximum(count, 1), seen.shape[1] * step) * step
     return _rescaled(total, bound, by, domain), None
 
 

@@ -71,8 +71,8 @@ class Domain:
 
     @property
     def largest(self) -> int:
-        """The greatest absolute value of a numerical s-op times `denominator`."""
-        return int(max(abs(self.least), abs(self.greatest)) * self.denominator)
+        """A bound of the values of a numerical s-op times `denominator`, at least 1."""
+        return max(1, int(max(abs(self.least), abs(self.greatest)) * self.denominator))
 
     @cached_property
     def gap(self) -> Number | None:
