@@ -14,13 +14,8 @@ from groundtruth.compiled_models.choices import (
     Choices,
     Local,
     Pattern,
-    Sums,
-    TooMany,
-    extremes,
     free_choices,
     local_choices,
-    shared,
-    widths,
 )
 from groundtruth.compiled_models.domains import MOST_VALUES, interval, listed
 from groundtruth.compiled_models.expressions import (
@@ -35,6 +30,7 @@ from groundtruth.compiled_models.expressions import (
     SOp,
 )
 from groundtruth.compiled_models.findings import Findings, Problem, distinct
+from groundtruth.compiled_models.outcomes import Sums, TooMany, extremes, shared, widths
 from groundtruth.compiled_models.values import READERS, Value, number
 
 
@@ -186,9 +182,7 @@ def _on_local_tables(
         match part:
             case Select():
                 keys, queries = (codes[sides.index(side)] for side in (part.keys, part.queries))
-                k = keys.transpose(1, 0, 2)[:, None, None]
-                q = queries.transpose(1, 0, 2)[:, :, :, None, None]
-                return found.tables[part][k, q]
+                return found.tables[part][keys[:, None, None], queries[:, :, :, None, None]]
             case SelectorAnd():
                 return chosen(codes, part.first) & chosen(codes, part.second)
             case SelectorOr():

@@ -59,7 +59,7 @@ def difficulty(program: Program, vocab: Sequence[Value] | str) -> Card:
         >>> from groundtruth.compiled_models import library
         >>> card = difficulty(library.program("reverse"), "abc")
         >>> card.expressions, card.attention, card.maps, card.attention_depth, card.trivial
-        (6, 2, 1, 2, False)
+        (5, 2, 1, 2, False)
     """
     n_tokens = len(check_vocab(vocab))
     most = max((k for k in range(1, 9) if n_sequences(n_tokens, k) <= MOST_SEQUENCES), default=1)

@@ -10,10 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from groundtruth.compiled_models.choices import Local, Sums
+from groundtruth.compiled_models.choices import Local
 from groundtruth.compiled_models.domains import MOST_VALUES, Domain, listed
 from groundtruth.compiled_models.expressions import Aggregate, Expression, SOp
 from groundtruth.compiled_models.functions import function_text
+from groundtruth.compiled_models.outcomes import Sums
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import Value, explain
 

@@ -51,6 +51,7 @@ class Grower:
     vocab: Sequence[Value]
     max_length: int
     made: list[SOp] = field(default_factory=lambda: [tokens, indices])
+    known_values: dict[SOp, tuple[Value, ...]] = field(default_factory=dict)
 
     def sop(self, budget: int, kind: Kind | None = None) -> SOp:
         """An s-op of `kind`, or of either, that costs `budget` expressions."""
@@ -91,13 +92,14 @@ class Grower:
 
     def _values(self, e: SOp) -> tuple[Value, ...]:
         """What `e` can be, under interchange too."""
-        analysis = analyse(Program(e), self.vocab, self.max_length, closed=True)
-        if analysis.problems or analysis.domains[e].values is None:
+        if e not in self.known_values:
+            analysis = analyse(Program(e), self.vocab, self.max_length, closed=True)
+            if analysis.problems or analysis.domains[e].values is None:
+                raise DeadEnd
+            self.known_values[e] = analysis.domains[e].listed
+        if len(self.known_values[e]) > MOST_VALUES:
             raise DeadEnd
-        values = analysis.domains[e].listed
-        if len(values) > MOST_VALUES:
-            raise DeadEnd
-        return values
+        return self.known_values[e]
 
     # --- rules: what an expression is made of, by what is left of the budget ---
 
@@ -124,7 +126,7 @@ class Grower:
         return named(f"x unless {left_out!r}", lambda x: None if x == left_out else x)
 
     def _affine(self, values: Sequence[Value]) -> Callable:
-        sign, shift = self._one_of((1, -1)), self.choose(3)
+        sign, shift = self._one_of(((1, 1), (1, 2), (-1, 0), (-1, 1)))
         return named(f"{sign} * x + {shift}", lambda x: sign * x + shift)
 
     def _modulo(self, values: Sequence[Value]) -> Callable:

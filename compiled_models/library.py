@@ -1,5 +1,10 @@
 """The program library, by name.
 
+Families: all of Tracr's; copies and induction; order; occurrence; counts; strings and brackets;
+tags; templates after circuits found in language models; arithmetic. The kinds of tasks are those of
+InterpBench (Gupta et al., 2024, https://arxiv.org/abs/2407.14494). Three programs are trivial, and
+their cards say so.
+
 Example:
     >>> from groundtruth.compiled_models import library
     >>> library.program("count", "a")("banana")

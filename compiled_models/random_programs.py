@@ -40,8 +40,14 @@ def random_program(
     """The first of `random_programs`.
 
     Example:
-        >>> print(random_program(3, seed=2))
-        example
+        >>> print(random_program(4, seed=4))
+        random-4-4-2: bidirectional, 5 expressions
+            tokens
+            select_1 = select(tokens, tokens, key <= query)
+            aggregate_1 = aggregate(select_1, tokens, max)
+            select_2 = select(tokens, aggregate_1, key == query)
+            selector_width_1 = selector_width(select_2, numerical)
+        output: selector_width_1, numerical
     """
     return next(random_programs(size, seed=seed, vocab=vocab, max_length=max_length, causal=causal))
 
@@ -57,8 +63,8 @@ def random_programs(
     """Programs without end, of which no two give the same outputs.
 
     Each is free of problems for `vocab` and `max_length`, under interchange too. On all sequences
-    of up to 4 tokens its output is not a function of token and index alone, takes two values
-    besides None, and is None at fewer than half of the positions; and each expression varies.
+    of up to 4 tokens its output depends on the tokens, but not on token and index alone, takes two
+    values besides None, and is None at fewer than half of the positions. Each expression varies.
 
     Args:
         size: expressions besides tokens and indices; from 2 on, since one cannot attend.
@@ -112,10 +118,11 @@ def useful(program: Program, vocab: Sequence[Value], max_length: int) -> bool:
     runs = [interpreter.run(batch) for batch in every_sequence(len(vocab), short)]
     if _idle(interpreter.analysis, runs) or is_trivial(program, vocab, short):
         return False
-    last = [run[program.names[program.output]] for run in runs]
-    none = np.concatenate([column.gone().ravel() for column in last])
-    entries = np.concatenate([column.array.ravel() for column in last])
-    return len(np.unique(entries[~none])) > 1 and 2 * none.sum() < len(none)
+    outputs = [run[program.names[program.output]] for run in runs]
+    none = np.concatenate([column.gone().ravel() for column in outputs])
+    values = np.concatenate([column.array.ravel() for column in outputs])[~none]
+    reads_tokens = any((rows != rows[0]).any() for rows in map(_entries, outputs))
+    return reads_tokens and len(np.unique(values)) > 1 and 2 * none.sum() < len(none)
 
 
 def _idle(analysis: Analysis, runs: list[dict[str, Column]]) -> bool:
@@ -128,12 +135,16 @@ def _idle(analysis: Analysis, runs: list[dict[str, Column]]) -> bool:
                 return True
         elif isinstance(e, SOp) and not isinstance(e, Constant):
             columns = [run[names[e]] for run in runs]
-            entries = [np.where(c.gone(), -(1 << 60), c.array).ravel() for c in columns]
-            if len(np.unique(np.concatenate(entries))) < 2:
+            if len(np.unique(np.concatenate([_entries(c).ravel() for c in columns]))) < 2:
                 return True
         elif any(isinstance(p, Select) and p.predicate == "true" for p in e.parents):
             return True
     return False
+
+
+def _entries(column: Column) -> np.ndarray:
+    """(batch, width) what tells values apart, None among them."""
+    return np.where(column.gone(), np.iinfo(np.int64).min, column.array)
 
 
 def behaviour(program: Program, vocab: Sequence[Value], max_length: int) -> str:

@@ -268,3 +268,14 @@ def test_linear_combinations_keep_none_and_negatives():
     assert (domain.values, domain.none, domain.exact) == ((0, 3), True, True)
     loose = analyse(program, (0, 1, 2), 2, closed=True)["mix"]
     assert loose.values == (-1, 0, 1, 2, 3, 4) and loose.none and not loose.exact
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_is_never_chosen_has_no_values(causal):
+    never = Select(tokens, tokens, "false")
+    together = SequenceMap(
+        lambda x, y: (x, y), SelectorWidth(never), Aggregate(never, tokens, "only", "-")
+    )
+    analysis = analyse(Program(together, causal=causal), VOCAB, 3)
+    assert analysis["sequence_map_1"].values == ((0, "-"),)
+    assert set(analysis.counts.values()) == {(0, 0)}

@@ -165,7 +165,9 @@ def test_interventions_without_a_closed_analysis_are_refused():
     batch = encode([(0, 1)], VOCAB)
     interpreter = BatchInterpreter(analyse(Program(length), VOCAB, 2))
     column = interpreter.output(batch)
-    with pytest.raises(InputError, match="Use analyse\\(program, vocab, max_length, closed=True\\)"):
+    with pytest.raises(
+        InputError, match="Use analyse\\(program, vocab, max_length, closed=True\\)"
+    ):
         interpreter.run(batch, interventions={"length": (np.ones((1, 2), bool), column)})
 
 
@@ -206,5 +208,5 @@ def test_programs_with_problems_are_refused():
 
 def test_unknown_names_are_told_the_nearest():
     interpreter = BatchInterpreter(analyse(Program(length), VOCAB, 2))
-    with pytest.raises(UnknownName, match="No s-op of program is called 'lenght'. Nearest: length"):
+    with pytest.raises(UnknownName, match=r"s-op of program is called 'lenght'\. Nearest: length"):
         interpreter.run(encode([(0,)], VOCAB), ["lenght"])

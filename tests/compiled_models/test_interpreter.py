@@ -128,7 +128,7 @@ def test_what_is_no_sequence_is_refused(sequence, message):
 
 
 def test_results_that_are_no_values_are_refused():
-    with pytest.raises(InputError, match="expected an exact number, got 0.333"):
+    with pytest.raises(InputError, match=r"expected an exact number, got 0\.333"):
         run(Map(lambda x: x / 3, tokens, "numerical"), [1])
     with pytest.raises(InputError, match="None, a truth value, number, string or tuple"):
         run(Map(lambda x: [x], tokens), [1])

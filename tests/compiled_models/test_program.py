@@ -94,7 +94,7 @@ def test_the_graph_names_the_parents():
 def test_expressions_are_found_by_name():
     program = library.program("reverse")
     assert program["length"] is length
-    with pytest.raises(UnknownName, match="is called 'oposite'. Nearest: opposite"):
+    with pytest.raises(UnknownName, match=r"is called 'oposite'\. Nearest: opposite"):
         program["oposite"]
 
 

@@ -79,7 +79,7 @@ def test_a_vocabulary_keeps_its_order_and_a_set_is_sorted(given, tokens):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("", 'vocab: expected at least one token, got \'\'. Pass for example vocab="abc".'),
+        ("", "vocab: expected at least one token, got ''. Pass for example vocab=\"abc\"."),
         (3, "at least one token, got 3"),
         ("aba", "each token once; 1 and True count as the same"),
         ([1, True], "each token once"),
