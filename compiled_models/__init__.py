@@ -1,1 +1,119 @@
-"""Transformers compiled from RASP-style programs, with their circuits. Nothing is here yet."""
+"""Programs in a RASP-style language, what they can compute, and a library of them.
+
+A program is an s-op with all that it is computed from (`expressions.py`, `program.py`). Three
+interpreters run it and agree: a plain one (`program(sequence)`), a vectorised one
+(`BatchInterpreter`) and a causal one (`CausalModel`). `analyse` says what each expression can be.
+
+    s-op                 is None                               where an argument is None
+    tokens, indices      never                                 -
+    Constant             never                                 -
+    Map                  where the function returns it         its default (None)
+    SequenceMap          where the function returns it         None
+    LinearSequenceMap    never by itself                       None
+    Select               a pair is chosen or not               the pair is not chosen
+    and, or, not         pair by pair, of the above            `not` chooses it
+    SelectorWidth        never; 0 where nothing is chosen      -
+    Aggregate            its default where nothing is chosen;  such a position is not chosen
+                         "only": where the chosen differ
+
+- Functions and predicates never see None. What is None has a value all the same: the compiler
+  gives it a direction beside the others (categorical) or a flag beside the number (numerical).
+- Begin-of-sequence and padding are no positions of the language: never chosen, never counted.
+  Index 0 is the first token. Begin-of-sequence is where attention goes that chooses nothing.
+- A causal program cuts every selector to keys <= queries where an Aggregate or SelectorWidth uses
+  it, after `not`. `length` is derived from selector width, so it is then index + 1.
+- Kinds are declared where there is a choice (Map, SequenceMap, Constant, SelectorWidth) and follow
+  elsewhere. Select and SequenceMap take categorical s-ops, "mean", "sum" and LinearSequenceMap
+  numerical ones, "only" categorical ones, "max" and "min" either; `categorical` and `numerical`
+  convert.
+- Numbers of numerical s-ops are exact fractions, negatives included. A domain lists them with their
+  least distance, or, beyond 100,000, gives bounds and a grid that they lie on.
+- "only" copies: it needs the chosen positions to agree, so a compiled one reads a share of 1, apart
+  from the next share by 1 / length. Sums are means times widths; extremes are read off which values
+  are present at all.
+- Tight domains (`analyse`) hold on sequences; closed ones (`closed=True`) hold under interchange
+  too, and are what truth about interventions needs.
+"""
+
+from groundtruth.compiled_models import library
+from groundtruth.compiled_models.analysis import Analysis, analyse, problems
+from groundtruth.compiled_models.batch_interpreter import BatchInterpreter
+from groundtruth.compiled_models.batches import (
+    Batch,
+    encode,
+    every_sequence,
+    n_sequences,
+    sampled_sequences,
+)
+from groundtruth.compiled_models.cards import Card, difficulty
+from groundtruth.compiled_models.causal_model import CausalModel
+from groundtruth.compiled_models.columns import Column
+from groundtruth.compiled_models.domains import Domain
+from groundtruth.compiled_models.expressions import (
+    Aggregate,
+    Constant,
+    Expression,
+    Indices,
+    LinearSequenceMap,
+    Map,
+    Select,
+    Selector,
+    SelectorAnd,
+    SelectorNot,
+    SelectorOr,
+    SelectorWidth,
+    SequenceMap,
+    SOp,
+    Tokens,
+    categorical,
+    everything,
+    indices,
+    length,
+    numerical,
+    tokens,
+)
+from groundtruth.compiled_models.program import Node, Program
+from groundtruth.compiled_models.random_programs import random_program, random_programs
+
+__all__ = [
+    "Aggregate",
+    "Analysis",
+    "Batch",
+    "BatchInterpreter",
+    "Card",
+    "CausalModel",
+    "Column",
+    "Constant",
+    "Domain",
+    "Expression",
+    "Indices",
+    "LinearSequenceMap",
+    "Map",
+    "Node",
+    "Program",
+    "SOp",
+    "Select",
+    "Selector",
+    "SelectorAnd",
+    "SelectorNot",
+    "SelectorOr",
+    "SelectorWidth",
+    "SequenceMap",
+    "Tokens",
+    "analyse",
+    "categorical",
+    "difficulty",
+    "encode",
+    "every_sequence",
+    "everything",
+    "indices",
+    "length",
+    "library",
+    "n_sequences",
+    "numerical",
+    "problems",
+    "random_program",
+    "random_programs",
+    "sampled_sequences",
+    "tokens",
+]

@@ -29,6 +29,19 @@ class UnknownName(GroundtruthError, LookupError):
         super().__init__(f"No {kind} is called {name!r}. {hint}")
 
 
+class ProgramError(GroundtruthError, ValueError):
+    """A program that is not well formed or cannot be used so; `reasons` lists all that is wrong."""
+
+    def __init__(self, what: str, reasons: Iterable[str]) -> None:
+        self.what, self.reasons = what, tuple(reasons)
+        super().__init__(
+            f"{what}: " + "; ".join(f"({i}) {r}" for i, r in enumerate(self.reasons, 1))
+        )
+
+    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.what, self.reasons)
+
+
 class ExplanationError(GroundtruthError, ValueError):
     """What a method returned cannot be read as an explanation."""
 

@@ -148,6 +148,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded_after("import groundtruth") == []
 
 
+def test_importing_the_language_loads_nothing_heavy() -> None:
+    assert loaded_after("from groundtruth.compiled_models import library") == []
+
+
 def test_the_light_import_check_catches() -> None:
     assert "scipy" in loaded_after("import groundtruth; groundtruth.FeatureTruth")
 

@@ -20,5 +20,7 @@ assert (home / "py.typed").is_file() and (home / "__init__.pyi").is_file()
 world = gt.build("sparse/small", seed=0)
 report = gt.evaluate(world, gt.Dictionary(world.truth.features.directions), metrics="recover.recall")
 assert report["recover.recall"].value == 1.0
+from groundtruth.compiled_models import library
+assert library.program("hist")("aba") == [2, 1, 2]
 print("wheel: ok")
 PY

@@ -1,8 +1,9 @@
-"""Hypothesis strategies over worlds and claims, for tests of metrics and methods.
+"""Hypothesis strategies over worlds, claims and programs, for tests of metrics and methods.
 
 Needs `pip install "groundtruth[testing]"`. Nothing else in the library imports this package.
 """
 
+from groundtruth.testing.program_strategies import programs
 from groundtruth.testing.strategies import (
     LATENT_KINDS,
     MAGNITUDES,
@@ -25,6 +26,7 @@ __all__ = [
     "firing_probabilities",
     "magnitude_laws",
     "outputs",
+    "programs",
     "score_data",
     "testbeds",
 ]

@@ -1,0 +1,1 @@
+"""The program library, one family per file; `groundtruth.compiled_models.library` looks them up."""
