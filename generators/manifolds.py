@@ -17,6 +17,8 @@ from groundtruth.manifold import CHARTS, Manifold, Visits
 from groundtruth.testbed import Sampler
 
 _WORDS = ("chart", "count", "firing", "magnitude", "n_points", "dims")
+MOST = 10_000
+"""Manifolds of one entry: each is drawn by itself, at some microseconds a block."""
 _SIZES = {"n_points": "points", "dims": "gaussian"}
 
 
@@ -102,8 +104,9 @@ def _entry(number: int, entry: object) -> dict[str, Any]:
     chart, count = str(entry["chart"]), entry.get("count", 1)
     if chart not in CHARTS:
         raise UnknownName("chart", chart, CHARTS)
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise reject(f"{where}.count", count, "a whole number >= 1")
+    whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= MOST:
+        raise reject(f"{where}.count", count, f"a whole number from 1 to {MOST:,}")
     sizes = {word: entry[word] for word in _SIZES if word in entry}
     if sizes.keys() != {word for word, of in _SIZES.items() if of == chart}:
         raise reject(where, dict(entry), '"n_points" for chart points alone, "dims" for gaussian')

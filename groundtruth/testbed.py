@@ -239,10 +239,8 @@ class Testbed:
         """
         import torch
 
-        n = _whole("n", n, 1)
-        seed = seeds.check_seed(seed)
-        if stream not in STREAMS:
-            raise reject("stream", stream, f"one of {', '.join(STREAMS)}")
+        n, seed = _whole("n", n, 1), seeds.check_seed(seed)
+        _check_stream(stream)
         blocks = [self.block(stream, seed, b) for b in range(-(-n // BLOCK))]
         x = np.concatenate([b[0] for b in blocks])[:n]
         codes = sp.vstack([b[1] for b in blocks], format="csr")[:n]
@@ -262,6 +260,7 @@ class Testbed:
             True
         """
         n, seed = _whole("n", n, 1), seeds.check_seed(seed)
+        _check_stream(stream)
         starts = range(0, n, BLOCK)
         blocks = [self._visits(stream, seed, index) for index in range(len(starts))]
         found = [joined(one, starts) for one in zip(*blocks, strict=True)]
@@ -273,6 +272,11 @@ class Testbed:
             return ()
         rng = seeds.generator(self.root, stream, seed, index)
         return self.sampler.visits(rng, BLOCK)  # type: ignore[attr-defined]
+
+
+def _check_stream(stream: object) -> None:
+    if stream not in STREAMS:
+        raise reject("stream", stream, f"one of {', '.join(STREAMS)}")
 
 
 def _whole(name: str, value: object, least: int) -> int:

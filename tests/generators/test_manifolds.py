@@ -124,7 +124,12 @@ def test_the_circle_costs_what_the_closed_form_says(n_directions):
         ([{"chart": "points"}], r"manifolds\[0\]: expected .n_points. for chart points alone"),
         ([{"chart": "points", "n_points": 2}], "manifolds.n_points: expected a whole number >= 3"),
         ([{"chart": "circle", "dims": 2}], r"manifolds\[0\]: expected .* got .*'dims': 2"),
-        ([{"chart": "circle", "count": 0}], r"manifolds\[0\].count: expected a whole number >= 1"),
+        (
+            [{"chart": "circle", "count": 0}],
+            r"manifolds\[0\].count: expected a whole number from 1",
+        ),
+        ([{"chart": "circle", "count": 10**9}], "from 1 to 10,000, got 1000000000"),
+        ([{"chart": "circle", "firing": math.nan}], "firing.probability"),
         ([{"chart": "circle", "firing": 0}], "circle0: firing_probability: expected a number in"),
         ([{"chart": "circle", "firing": 2}], "firing.probability"),
         ([{"chart": "circle", "firing": {"rate": 2}}], r"firing: expected a number or a law"),
