@@ -64,6 +64,8 @@ def test_coordinates_are_random_access(mixture):
         assert np.array_equal(long.coordinates[kept], short.coordinates)
     other = mixture.coordinates(1500, seed=6, stream="score")
     assert not np.array_equal(other[0].row, part[0].row)
+    with pytest.raises(GroundtruthError, match="stream: expected one of train, select, score"):
+        mixture.coordinates(10, stream="test")
 
 
 def test_features_of_a_world_do_not_change_when_a_manifold_is_added():
