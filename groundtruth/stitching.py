@@ -121,8 +121,8 @@ def stitch(small: Report, large: Report, *, threshold: float = 0.7) -> Stitching
             orthogonal features, an even sum has 0.7071 with both.
 
     Raises:
-        InputError: reports of different worlds or samples, without codes, or with a
-            reconstruction that is not codes @ decoder + bias.
+        InputError: reports of different worlds or samples, or of a world with manifolds; without
+            codes, or with a reconstruction that is not codes @ decoder + bias.
 
     Example:
         >>> import groundtruth as gt
@@ -274,6 +274,13 @@ def _check(small: Report, large: Report, threshold: object) -> None:
         raise InputError(
             f"small, large: expected one world, got {small.testbed!r} and {large.testbed!r}. "
             "Build the world once, and evaluate both on it."
+        )
+    if small.testbed.truth.features.manifolds:
+        raise reject(
+            "small, large",
+            small.testbed,
+            "reports on a world without manifolds",
+            "Latents that lie in a manifold's subspace are of no one feature, and are not traced.",
         )
     first, second = small.comparison.data.scoring, large.comparison.data.scoring
     if first != second:

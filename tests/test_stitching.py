@@ -196,3 +196,12 @@ def test_other_worlds_and_other_samples_are_refused():
     more = gt.evaluate(WORLD, claim, scoring={**SMALL, "n_score": 4096}, metrics="recover")
     with pytest.raises(InputError, match="scoring of large: expected that of small"):
         stitch(of_first(8), more)
+
+
+def test_a_world_with_manifolds_is_refused():
+    circle = gt.build("manifold/circle", n_features=8, d=12)
+    rows = circle.truth.features.decoder
+    claim = gt.Dictionary(rows, lambda x: np.maximum(np.asarray(x) @ rows.T, 0))
+    found = gt.evaluate(circle, claim, scoring=SMALL, metrics="recover")
+    with pytest.raises(InputError, match="small, large: expected reports on a world without"):
+        stitch(found, found)
