@@ -174,9 +174,10 @@ def draw(failure: Failure, points: Points, path: Path) -> None:
     axes = figure.subplots(1, len(failure.worlds), squeeze=False, sharey=True)[0]
     for axis, world in zip(axes, failure.worlds, strict=True):
         settings = [setting for (name, setting) in points if name == world]
-        for colour, metric in zip(COLOURS, (EV, *failure.scores), strict=False):
+        apart = 0.07 if failure.setting == "method" else 0.0
+        for place, (colour, metric) in enumerate(zip(COLOURS, (EV, *failure.scores))):
             drawn = [
-                (x, values[metric])
+                (x + apart * (place - 1.5), values[metric])
                 for x, setting in enumerate(settings)
                 if metric in (values := points[world, setting])
             ]
