@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "lockfile",
         "provenance",
         "inference",
+        "models",
     ),
     ("adapters",),
     ("methods", "generators", "compiled_models", "evaluators"),
