@@ -10,6 +10,7 @@ import numpy as np
 from groundtruth.errors import InputError, reject
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.moments import covariance
+from groundtruth.neighbours import neighbour_cosine
 from groundtruth.structure import Structure
 
 IDENTIFIABLE = "identifiable"
@@ -179,13 +180,9 @@ class FeatureTruth:
     @cached_property
     def coherence(self) -> float:
         """max over i != j of <d_i, d_j>, streamed; -1 for a single feature."""
-        top, block = -1.0, 1024
-        for start in range(0, self.n_features, block):
-            cosine = self.directions[start : start + block] @ self.directions.T
-            rows = np.arange(cosine.shape[0])
-            cosine[rows, rows + start] = -np.inf
-            top = max(top, float(cosine.max()))
-        return max(-1.0, top)
+        if self.n_features == 1:
+            return -1.0
+        return max(-1.0, float(neighbour_cosine(self.directions, absolute=False).max()))
 
     def coactivation(self, first: int, second: int) -> float:
         """P(a_first != 0 and a_second != 0), exact; see `Structure.joint` for its error, if any."""
@@ -258,9 +255,14 @@ class FeatureTruth:
         return found
 
     def _duplicates(self) -> np.ndarray:
-        rounded = np.round(self.directions, 9) + 0.0
+        first = np.round(self.directions[:, 0], 9) + 0.0
+        _, inverse, counts = np.unique(first, return_inverse=True, return_counts=True)
+        found = counts[inverse] > 1
+        # Only rows that begin alike need be compared whole.
+        rounded = np.round(self.directions[found], 9) + 0.0
         _, inverse, counts = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
-        return counts[inverse.ravel()] > 1
+        found[found] = counts[inverse.ravel()] > 1
+        return found
 
 
 @dataclass(frozen=True)

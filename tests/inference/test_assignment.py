@@ -25,6 +25,10 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+def side_of(matrix: torch.Tensor, low: float, high: float) -> Side:
+    return Side(*matrix.shape, lambda rows, columns: matrix[rows][:, columns], low, high, 1e-10)
+
+
 def best_sum(matrix: np.ndarray) -> float:
     truth, latent = linear_sum_assignment(matrix, maximize=True)
     return float(matrix[truth, latent].sum(dtype=np.float64))
@@ -64,7 +68,6 @@ def no_dense(monkeypatch: pytest.MonkeyPatch, always_sparse: None) -> None:
         raise AssertionError("the dense solver was used")
 
     monkeypatch.setattr(assignment, "_dense", refuse)
-    monkeypatch.setattr(sparse_assignment, "HOPELESS_SHARE", 1.0)
 
 
 @pytest.mark.parametrize("name", MATRICES)
@@ -106,7 +109,7 @@ def test_sum_is_maximal_from_any_number_of_first_candidates(
 def test_too_few_candidates_alone_miss_the_maximum_and_their_prices_show_it() -> None:
     # Both rows prefer column 0, and with one candidate each, one row is left on its dummy.
     matrix = torch.tensor([[0.9, 0.8], [0.8, 0.1]], dtype=torch.float64)
-    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.1, 0.9, 1e-10)
+    side = side_of(matrix, 0.1, 0.9)
     edges = candidates(*top_per_row(matrix, 1))
     matched, value = sparse_assignment._solve_candidates(side, edges)
     assert matched.max() >= 2
@@ -117,7 +120,7 @@ def test_too_few_candidates_alone_miss_the_maximum_and_their_prices_show_it() ->
 def test_short_candidate_list_that_has_a_full_matching_is_still_refused() -> None:
     # Two candidates a row admit a full matching, of sum 1.1 + 0.1; the best takes a third edge.
     matrix = torch.tensor([[1.0, 0.9, 0.8], [1.0, 0.1, 0.0], [1.0, 0.9, 0.0]]).double()
-    side = Side(3, 3, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    side = side_of(matrix, 0.0, 1.0)
     edges = candidates(*top_per_row(matrix, 2))
     matched, value = sparse_assignment._solve_candidates(side, edges)
     prices = column_prices(side, edges, matched, value)
@@ -130,7 +133,7 @@ def test_short_candidate_list_that_has_a_full_matching_is_still_refused() -> Non
 
 def test_wrong_matching_is_not_proved() -> None:
     matrix = torch.eye(2, dtype=torch.float64)
-    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    side = side_of(matrix, 0.0, 1.0)
     edges, crossed = candidates(*top_per_row(matrix, 2)), np.array([1, 0])
     prices = column_prices(side, edges, crossed, np.zeros(2))
     assert not sparse_assignment._proves(side, edges, prices, -prices[crossed])
@@ -286,9 +289,9 @@ def test_shapes_that_cannot_be_compared_are_refused() -> None:
 
 
 def test_dense_memory_above_the_limit_is_refused_with_the_estimate() -> None:
-    with pytest.raises(MemoryRefused, match=r"needs 6,400 bytes, above memory_limit=6,399\."):
-        assign(np.zeros((20, 20)), memory_limit=6399)
-    assert len(assign(np.zeros((20, 20)), memory_limit=6400).truth) == 20
+    with pytest.raises(MemoryRefused, match=r"needs 3,200 bytes, above memory_limit=3,199\."):
+        assign(np.zeros((20, 20)), memory_limit=3199)
+    assert len(assign(np.zeros((20, 20)), memory_limit=3200).truth) == 20
 
 
 def test_read_only_input_is_taken_and_the_result_is_read_only() -> None:
