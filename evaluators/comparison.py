@@ -140,7 +140,6 @@ class Comparison:
             absolute=self.absolute,
             edges=self.similarity.top,
         )
-        # At this size every feature has hundreds of better partners than a negative one.
         cosine = pair_cosine(directions, latents, found.truth, found.latent, self.absolute)
         near = cosine > 0
         return found.truth[near], found.latent[near], cosine[near]

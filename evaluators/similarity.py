@@ -23,6 +23,7 @@ MEMORY_LIMIT = 8 << 30
 
 _BLOCK = 2048
 _CELLS = 1 << 24  # of one block of cosines, at most: 128 MB
+_LISTED = 16  # of each direction's best partners
 _PAIRS = 256  # their rows stay in the processor's cache
 # Below this many multiplications the whole pass costs well under a second in float64.
 _EXACT_BELOW = 3e9
@@ -82,13 +83,14 @@ def search_type(directions: np.ndarray, latents: np.ndarray) -> type[np.floating
 
 def check_memory(n_features: int, k: int, d: int) -> None:
     """Refuse dictionaries whose comparison would not fit, before anything is made of them."""
-    # Of each row its float64 unit vector, its float32 and bfloat16 copies, its lists and the
-    # candidates that they are chosen from; and a block of cosines with its absolute values.
-    needed = (n_features + k) * (14 * d + 8192) + 2 * BLOCK_BYTES
+    # Unit latents in float64, both in float32 and bfloat16, lists and what they are chosen from,
+    # and a block of cosines with what is made of it.
+    copies = 8 * k * d + 6 * (n_features + k) * d
+    needed = copies + 6144 * n_features + 1024 * k + 2 * BLOCK_BYTES
     if needed > MEMORY_LIMIT:
         raise MemoryRefused(
             f"comparing {k:,} latents with {n_features:,} features in {d:,} dimensions needs about "
-            f"{needed / 2**30:.1f} GiB; the limit is {MEMORY_LIMIT / 2**30:.0f} GiB. Score fewer "
+            f"{needed / 2**30:.1f} GiB; the limit is {MEMORY_LIMIT / 2**30:g} GiB. Score fewer "
             "latents at a time, or raise groundtruth.evaluators.similarity.MEMORY_LIMIT."
         )
 
@@ -117,9 +119,8 @@ def similarity(directions: np.ndarray, latents: np.ndarray, *, absolute: bool) -
     if search_type(directions, latents) is np.float64:
         best_latent, best_truth, near = _compared(directions, latents, absolute)
     else:
-        top = inference.top_edges(
-            directions.astype(np.float32), latents.astype(np.float32), absolute=absolute
-        )
+        short = directions.astype(np.float32), latents.astype(np.float32)
+        top = inference.top_edges(*short, _LISTED, absolute=absolute)
         best_latent, best_truth, near = _read_off(top, directions, latents, absolute)
     cosine = pair_cosine(directions, latents, *near, absolute)
     kept = cosine >= EDGE_FLOOR

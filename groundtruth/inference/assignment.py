@@ -93,6 +93,7 @@ def assign_directions(
 ) -> Assignment:
     """`assign` of the cosines of two sets of directions, without holding the matrix.
 
+    A pair that points away counts 0: the sum is that of max(C, 0), or of |C| when `absolute`.
     Cosines are compared at the precision of the inputs: the sum is maximal to the rounding of
     their products.
 
@@ -136,7 +137,7 @@ def assign_directions(
         len(few),
         len(many),
         lambda rows, columns: _cosines(few[rows], many[columns], absolute),
-        -1.0,
+        0.0,
         1.0,
         tolerance,
     )
@@ -147,20 +148,27 @@ def assign_directions(
     found = solve(side, joined(candidates(*of_few), others, len(many)), m)
     found = _dense(side, flipped, memory_limit) if found is None else found
     values = (few * many[torch.from_numpy(found)]).sum(dim=1)
-    return _oriented(found, values.abs() if absolute else values, flipped)
+    return _oriented(found, _counted(values, absolute), flipped)
 
 
 def _lists(edges: TopEdges) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
     """Similarities, partners and bounds of the truths, and of the latents."""
     return (
-        (edges.truth_similarity, edges.truth_latent, edges.truth_bound),
-        (edges.latent_similarity, edges.latent_truth, edges.latent_bound),
+        (edges.truth_similarity.clamp_min(0), edges.truth_latent, edges.truth_bound.clamp_min(0)),
+        (
+            edges.latent_similarity.clamp_min(0),
+            edges.latent_truth,
+            edges.latent_bound.clamp_min(0),
+        ),
     )
 
 
 def _cosines(rows: torch.Tensor, columns: torch.Tensor, absolute: bool) -> torch.Tensor:
-    cosines = rows @ columns.T
-    return cosines.abs_() if absolute else cosines
+    return _counted(rows @ columns.T, absolute)
+
+
+def _counted(cosines: torch.Tensor, absolute: bool) -> torch.Tensor:
+    return cosines.abs_() if absolute else cosines.clamp_min_(0)
 
 
 def _oriented(columns: np.ndarray, values: torch.Tensor, flipped: bool) -> Assignment:

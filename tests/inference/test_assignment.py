@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from groundtruth.errors import InputError, MemoryRefused
 from groundtruth.inference import assign, assign_directions, assignment, sparse_assignment
-from groundtruth.inference.sparse_assignment import Side, candidates, column_prices
+from groundtruth.inference.sparse_assignment import Candidates, Side, candidates, column_prices
 from groundtruth.inference.top_edges import top_edges, top_per_row
 
 # The package gives the function of that name.
@@ -137,6 +137,95 @@ def test_wrong_matching_is_not_proved() -> None:
     edges, crossed = candidates(*top_per_row(matrix, 2)), np.array([1, 0])
     prices = column_prices(side, edges, crossed, np.zeros(2))
     assert not sparse_assignment._proves(side, edges, prices, -prices[crossed])
+
+
+def test_columns_that_lose_their_price_are_not_proved_and_all_is_solved_again() -> None:
+    matrix = torch.tensor([[1.0, 0.0, 0.35, 0.0], [0.9, 0.2, 0.0, 0.3]]).double()
+    side = side_of(matrix, 0.0, 1.0)
+    few = Candidates(*(np.array(a) for a in ([0, 1, 1], [0, 0, 1], [1.0, 0.9, 0.2], [1.0, 1.0])))
+    before = sparse_assignment._solution(side, few, None)
+    assert before is not None
+    # Row 0 keeps column 0, which row 1 would like, at a price; then both find another.
+    more = (np.array([0, 1]), np.array([2, 3]), np.array([0.35, 0.3]))
+    edges = sparse_assignment._extend(few, more)
+    moved = sparse_assignment._solve_again(side, edges, before)
+    assert moved[0].tolist() == [2, 3]
+    assert sparse_assignment._proved(side, edges, *moved) is None
+    found = sparse_assignment._solution(side, edges, before)
+    assert found is not None
+    assert found.column.tolist() == [0, 3]
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_most_rounds_go_on_from_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    again, seen = sparse_assignment._solve_again, []
+    monkeypatch.setattr(
+        sparse_assignment, "_solve_again", lambda *a: seen.append(again(*a)) or seen[-1]
+    )
+    matrix = random(400, 400)
+    found = assign(matrix)
+    assert found.similarity.sum() == pytest.approx(best_sum(matrix))
+    np.testing.assert_array_equal(seen[-1][0], found.latent)
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_rows_that_find_equal_columns_do_not_all_ask_for_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    latents = random(300, 32, seed=1) * (np.arange(300) >= 150)[:, None]
+    whole, calls = sparse_assignment._solve_candidates, []
+    monkeypatch.setattr(
+        sparse_assignment, "_solve_candidates", lambda *a: calls.append(a) or whole(*a)
+    )
+    assign_directions(random(300, 32), latents, absolute=False)
+    # With the same 32 zero latents for every row, a round would match 32 rows more.
+    assert len(calls) <= 2
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_only_columns_cheap_enough_to_improve_a_row_are_read() -> None:
+    matrix, read = torch.from_numpy(random(500, 500)), []
+
+    def reader(rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
+        read.append(len(columns))
+        return matrix[rows][:, columns]
+
+    side = Side(500, 500, reader, float(matrix.min()), float(matrix.max()), 1e-10)
+    found = sparse_assignment.solve(side, candidates(*top_per_row(matrix, 16)), 16)
+    assert found is not None
+    assert matrix[torch.arange(500), torch.from_numpy(found)].sum() == pytest.approx(
+        best_sum(matrix.numpy())
+    )
+    # 56 of them; without prices, all 500.
+    assert 0 < max(read) < 125
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_lists_of_any_length_lead_to_the_sum_over_all_pairs(
+    n_truths: int, n_latents: int, m: int, absolute: bool, both: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    truths, latents = (rng.standard_normal((n, 3)) for n in (n_truths, n_latents))
+    copies = rng.integers(0, n_latents, n_latents // 2)
+    latents[: len(copies)] = latents[copies] * rng.integers(0, 2, (len(copies), 1))
+    length = np.outer(*(np.linalg.norm(a, axis=1) for a in (truths, latents)))
+    cosines = truths @ latents.T / np.where(length > 0, length, 1)
+    cosines = np.abs(cosines) if absolute else np.maximum(cosines, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "DENSE_ENTRIES", 0)
+        patch.setattr(sparse_assignment, "DENSE_SHARE", 1.0)
+        edges = top_edges(truths, latents, m, absolute=absolute) if both else None
+        found = assign_directions(truths, latents, absolute=absolute, edges=edges)
+    assert found.similarity.sum() == pytest.approx(best_sum(cosines), abs=1e-9)
+    np.testing.assert_allclose(found.similarity, cosines[found.truth, found.latent], atol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
