@@ -10,10 +10,12 @@ Source: Chanin and Garriga-Alonso, "SynthSAEBench", 2026, https://arxiv.org/abs/
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -135,3 +137,10 @@ def cpu_seconds(first: Callable[[], object], second: Callable[[], object], repet
             if repetition:
                 spent.append(time.process_time() - start)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+def kilobytes(name: str) -> int:
+    """Memory of this process by its name in Linux: VmRSS, held now; VmHWM, the most so far."""
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1])

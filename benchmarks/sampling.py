@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 import groundtruth as gt
 from benchmarks.saelens_world import (
     cpu_seconds,
+    kilobytes,
     laws,
     one_thread,
     our_testbed,
@@ -84,7 +84,7 @@ def _synthsaebench(repetitions: int) -> None:
     print(f"groundtruth, SynthSAEBench-16k: {our_rate:,.0f} samples per CPU-second")
     print(f"SAELens, batches of {THEIR_BATCH}: {their_rate:,.0f}")
     print(f"ratio: {our_rate / their_rate:.1f}")
-    print(f"peak memory of the process, both sides in it: {_status('VmHWM') / 1024:.0f} MB")
+    print(f"peak memory of the process, both sides in it: {kilobytes('VmHWM') / 1024:.0f} MB")
 
 
 def _growth_with_features() -> None:
@@ -132,15 +132,9 @@ def _peak_megabytes(side: str, features: int, l0: float) -> float:
 def _growth(call) -> float:
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at what is held now
-    before = _status("VmRSS")
+    before = kilobytes("VmRSS")
     call()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1])
+    return (kilobytes("VmHWM") - before) / 1024
 
 
 def _options() -> argparse.Namespace:

@@ -13,6 +13,7 @@ from groundtruth.evaluators import counts
 from groundtruth.evaluators.residuals import NO_SPREAD, Reconstructed
 from groundtruth.evaluators.similarity import (
     Similarity,
+    check_memory,
     pair_cosine,
     search_type,
     similarity,
@@ -98,6 +99,12 @@ class Comparison:
         }
 
     @cached_property
+    def every_row(self) -> np.ndarray:
+        """(k, d) unit rows of all latents; zero where a row has no length."""
+        check_memory(self.truth.n_features, self.outputs.k, self.truth.d)
+        return unit_latents(self.outputs.decoder)
+
+    @cached_property
     def live(self) -> np.ndarray:
         """Indices of the live latents that stand, rightly or wrongly, for a feature.
 
@@ -105,7 +112,7 @@ class Comparison:
         the length, and more than the nearest feature does.
         """
         alive = self.alive
-        rows = unit_latents(self.outputs.decoder)[alive]
+        rows = self.every_row[alive]
         held = [np.linalg.norm(rows @ m.basis.T, axis=1) for m in self.truth.manifolds]
         if not held:
             return alive
@@ -118,7 +125,7 @@ class Comparison:
     @cached_property
     def alive(self) -> np.ndarray:
         """Indices of all live latents, those that stand for manifolds included."""
-        nonzero = np.any(unit_latents(self.outputs.decoder) != 0, axis=1)
+        nonzero = np.any(self.every_row != 0, axis=1)
         if self.outputs.select is None or self.outputs.positives is None:
             return np.flatnonzero(nonzero)
         fires = np.bincount(self.outputs.select.indices, minlength=self.outputs.k)
@@ -128,7 +135,8 @@ class Comparison:
     @cached_property
     def latents(self) -> np.ndarray:
         """(n_live, d) unit rows of the live latents."""
-        return unit_latents(self.outputs.decoder)[self.live]
+        every = len(self.live) == self.outputs.k
+        return self.every_row if every else self.every_row[self.live]
 
     @cached_property
     def similarity(self) -> Similarity:
@@ -150,8 +158,8 @@ class Comparison:
             directions.astype(kind, copy=False),
             latents.astype(kind, copy=False),
             absolute=self.absolute,
+            edges=self.similarity.top,
         )
-        # At this size every feature has hundreds of better partners than a negative one.
         cosine = pair_cosine(directions, latents, found.truth, found.latent, self.absolute)
         near = cosine > 0
         return found.truth[near], found.latent[near], cosine[near]
@@ -168,7 +176,7 @@ class Comparison:
     @cached_property
     def every_latent(self) -> EveryLatent:
         """For the metrics that repeat other tools' definitions; one pass over the cosines."""
-        directions, latents = self.truth.directions, unit_latents(self.outputs.decoder)
+        directions, latents = self.truth.directions, self.every_row
         kind = search_type(directions, latents)
         searched = directions.astype(kind, copy=False), latents.astype(kind, copy=False)
         both = len(latents) >= len(directions)

@@ -8,9 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth.errors import InputError, UnknownName, reject
+from groundtruth.errors import InputError, MemoryRefused, UnknownName, reject
 from groundtruth.generators.orthogonalised import orthogonalised
 from groundtruth.generators.pairs import lifetimes, pair
+
+MEMORY_LIMIT = 8 << 30
+"""Bytes that the directions of one world may take while they are made."""
+
+
+def check_memory(n_features: int, d: int, entries: int) -> None:
+    """Refuse directions of which `entries` float64 numbers would be held at once."""
+    needed = 8 * entries
+    if needed > MEMORY_LIMIT:
+        raise MemoryRefused(
+            f"n_features, d: making {n_features:,} directions in {d:,} dimensions takes about "
+            f"{needed / 2**30:,.1f} GiB; the limit is {MEMORY_LIMIT / 2**30:g} GiB. Lower "
+            "n_features or d, or raise groundtruth.generators.dictionaries.MEMORY_LIMIT."
+        )
 
 
 def sphere(n_features: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -35,6 +49,7 @@ def simplex(n_features: int, d: int, rng: np.random.Generator) -> np.ndarray:
             f"dictionary (simplex): expected n_features = d + 1, got {n_features} in {d} "
             f"dimensions. Pass n_features={d + 1}."
         )
+    check_memory(n_features, d, 4 * n_features**2)  # with the factors of the decomposition
     centred = np.eye(n_features) - 1.0 / n_features
     basis = np.linalg.svd(centred)[2][:d]
     return unit_rows(centred @ basis.T)
@@ -80,6 +95,7 @@ def low_coherence(
     The fourth power weighs the largest cosines, so coherence falls, toward (never below) the
     Welch bound sqrt((F - d) / (d (F - 1))). Needs n_features^2 memory.
     """
+    check_memory(n_features, d, 3 * n_features**2)  # the Gram matrix and its powers
     directions = sphere(n_features, d, rng)
     velocity, rate = np.zeros_like(directions), 0.5
     for step in range(n_steps):
@@ -151,6 +167,7 @@ def welch_bound(n_features: int, d: int) -> float:
 
 def random_rotation(d: int, rng: np.random.Generator) -> np.ndarray:
     """A uniform (Haar) orthogonal matrix (d, d)."""
+    check_memory(d, d, 4 * d**2)  # with the factors of the decomposition
     q, r = np.linalg.qr(rng.standard_normal((d, d)))
     return q * np.sign(np.diag(r))
 

@@ -102,6 +102,7 @@ def sparse(
 
     Raises:
         InputError, UnknownName: a parameter that is out of range or has no such law.
+        MemoryRefused: directions that would not fit, before they are made.
 
     Example:
         >>> world = sparse(n_features=6, d=3, dictionary="equiangular")
@@ -139,6 +140,8 @@ def sparse(
 def from_recipe(recipe: Recipe, *, source: str = "") -> Testbed:
     """The testbed that `recipe` describes."""
     p = recipe.parameters
+    # Rows as drawn, as the law scales them and as the truth keeps them; names and probabilities.
+    dictionaries.check_memory(p["n_features"], p["d"], p["n_features"] * (3 * p["d"] + 32))
     root = seeds.root_of(recipe.name, recipe.seed)
     fires = firing.firing_probability(
         p["n_features"], seeds.generator(root, "firing"), **p["firing"]

@@ -162,10 +162,13 @@ def score_outputs(
     budget = ladder.N_TRAIN if n_train is None else n_train
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 0:
         raise reject("n_train", budget, "a whole number >= 0, in samples")
-    known = ladder.references(data, n_train=budget)
-    if (threshold, share) != (THRESHOLD, SHARE):
-        # Reference rows were scored at the defaults: their values are no ceiling here.
-        known = replace(known, ceilings={})
+    if outputs.score is None:
+        known = ladder.decoder_references(data, metrics, n_train=budget, threshold=threshold)
+    else:
+        known = ladder.references(data, n_train=budget)
+        if (threshold, share) != (THRESHOLD, SHARE):
+            # Reference rows were scored at the defaults: their values are no ceiling here.
+            known = replace(known, ceilings={})
     outputs = replace(outputs, flags=(*outputs.flags, *flags))
     comparison = evaluators.Comparison(
         data.truth, outputs, data, known, threshold=threshold, share=share

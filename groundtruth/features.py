@@ -11,6 +11,7 @@ from scipy import stats
 
 from groundtruth.evaluators import Comparison
 from groundtruth.evaluators.similarity import Similarity
+from groundtruth.neighbours import neighbour_cosine
 from groundtruth.references import UNSCORED_BELOW
 from groundtruth.truth import SAMPLE_LIMITED
 
@@ -30,7 +31,7 @@ class FeatureRow:
         firing_probability, energy_share: of the feature.
         cosine: with its nearest live latent.
         f1: activity F1 of that latent; None without codes.
-        reference_f1: F1 of the best linear detector.
+        reference_f1: F1 of the best linear detector; NaN where there are no codes to hold to it.
         neighbour_cosine: with the nearest other planted feature; 0 where there is none.
         sample_limited: too rare for the training budget, for any method.
     """
@@ -134,10 +135,10 @@ class FeatureTable:
             head = f"{'feature':>10} {'p':>9} {'energy':>7} {'cosine':>6} {'F1':>5} {'ref':>5}  why"
             lines += ["", head]
         for row in missed[:20]:
-            f1 = "    -" if row.f1 is None else f"{row.f1:5.2f}"
+            f1 = "    -     -" if row.f1 is None else f"{row.f1:5.2f} {row.reference_f1:5.2f}"
             lines.append(
                 f"{row.name:>10} {row.firing_probability:9.2e} {row.energy_share:7.2%} "
-                f"{row.cosine:6.2f} {f1} {row.reference_f1:5.2f}  {row.reason}"
+                f"{row.cosine:6.2f} {f1}  {row.reason}"
             )
         if len(missed) > 20:
             lines.append(f"{'...':>10} and {len(missed) - 20} more")
@@ -155,7 +156,7 @@ def feature_table(c: Comparison) -> FeatureTable:
         f1 = np.nan_to_num(c.firing.rates(np.arange(n), np.maximum(nearest, 0)).f1)
         joint[c.joint(c.references.f1_linear)[0]] = True
     identifiable = c.identifiability
-    neighbour = _neighbour_cosine(truth.directions, c.absolute)
+    neighbour = neighbour_cosine(truth.directions, absolute=c.absolute)
     rows = []
     for i in range(n):
         cause, reason = _why(c, i, None if f1 is None else float(f1[i]), bool(joint[i]))
@@ -238,17 +239,3 @@ def _trait(name: str, has: np.ndarray, missed: np.ndarray) -> Trait | None:
     if stats.hypergeom.sf(both - 1, len(has), n, n_missed) >= LUCK:
         return None
     return Trait(name, both, n_missed, n - both, rest)
-
-
-def _neighbour_cosine(directions: np.ndarray, absolute: bool) -> np.ndarray:
-    """(n_features,) largest cosine of each feature with another one, by blocks; 0 if alone."""
-    out = np.zeros(len(directions))
-    if len(directions) == 1:
-        return out
-    for start in range(0, len(directions), 1024):
-        cosine = directions[start : start + 1024] @ directions.T
-        cosine = np.abs(cosine) if absolute else cosine
-        rows = np.arange(len(cosine))
-        cosine[rows, rows + start] = -1.0
-        out[rows + start] = cosine.max(axis=1)
-    return out

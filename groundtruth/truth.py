@@ -13,6 +13,7 @@ from groundtruth.errors import InputError, reject
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.manifold import Manifold
 from groundtruth.moments import covariance
+from groundtruth.neighbours import neighbour_cosine
 from groundtruth.structure import Structure
 
 IDENTIFIABLE = "identifiable"
@@ -205,13 +206,9 @@ class FeatureTruth:
     @cached_property
     def coherence(self) -> float:
         """max over i != j of <d_i, d_j>, streamed; -1 for a single feature."""
-        top, block = -1.0, 1024
-        for start in range(0, self.n_features, block):
-            cosine = self.directions[start : start + block] @ self.directions.T
-            rows = np.arange(cosine.shape[0])
-            cosine[rows, rows + start] = -np.inf
-            top = max(top, float(cosine.max()))
-        return max(-1.0, top)
+        if self.n_features == 1:
+            return -1.0
+        return max(-1.0, float(neighbour_cosine(self.directions, absolute=False).max()))
 
     def coactivation(self, first: int, second: int) -> float:
         """P(a_first != 0 and a_second != 0), exact; see `Structure.joint` for its error, if any."""

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "moments",
         "manifold",
         "equivalence",
+        "neighbours",
         "truth",
         "testbed",
         "explanation",

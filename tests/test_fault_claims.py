@@ -442,7 +442,7 @@ def test_22_the_dense_assignment_is_refused_with_an_estimate_before_it_allocates
     tracemalloc.stop()
     assert message == (
         "assignment of 1000 truths and 1000 latents: the candidate edges did not suffice (many "
-        "equal similarities do this) and the dense solver needs 16,000,000 bytes, above "
+        "equal similarities do this) and the dense solver needs 8,000,000 bytes, above "
         "memory_limit=1,000,000. Remove duplicated or zero latents, or raise memory_limit."
     )
     assert peak < 10**6

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from groundtruth.errors import MemoryRefused, reject
 from groundtruth.inference.arrays import as_tensor, check_finite
-from groundtruth.inference.sparse_assignment import Side, candidates, solve
+from groundtruth.inference.sparse_assignment import ROWS, Side, candidates, joined, solve
 from groundtruth.inference.top_edges import TopEdges, as_directions, top_per_row, unit_top_edges
 
 # Up to this many entries the dense solver takes a fraction of a second, and has no bad cases.
@@ -70,16 +70,16 @@ def assign(similarity: ArrayLike | torch.Tensor, *, memory_limit: int = MEMORY_L
     if matrix.ndim != 2:
         raise reject("similarity", tuple(matrix.shape), "a two-dimensional array (truths, latents)")
     low, high = check_finite("similarity", matrix)
-    if matrix.numel() <= DENSE_ENTRIES:
-        return _dense(matrix, memory_limit)
     flipped = matrix.shape[0] > matrix.shape[1]
     rows = matrix.T if flipped else matrix
-    side = _side(rows, low, high)
-    columns = solve(side, candidates(*top_per_row(rows, FIRST_CANDIDATES)), FIRST_CANDIDATES)
-    if columns is None:
-        return _dense(matrix, memory_limit)
-    values = rows[torch.arange(len(rows)), torch.from_numpy(columns)]
-    return _oriented(columns, values, flipped)
+    # Sums of up to 1e5 float64 differences: the similarities themselves are taken as exact.
+    tolerance = 1e-10 * max(abs(low), abs(high))
+    side = Side(*rows.shape, lambda some, columns: rows[some][:, columns], low, high, tolerance)
+    found = None
+    if matrix.numel() > DENSE_ENTRIES:
+        found = solve(side, candidates(*top_per_row(rows, FIRST_CANDIDATES)), FIRST_CANDIDATES)
+    found = _dense(side, flipped, memory_limit) if found is None else found
+    return _oriented(found, rows[torch.arange(len(rows)), torch.from_numpy(found)], flipped)
 
 
 def assign_directions(
@@ -88,11 +88,12 @@ def assign_directions(
     *,
     absolute: bool,
     edges: TopEdges | None = None,
-    block: int = 2048,
+    block: int | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> Assignment:
     """`assign` of the cosines of two sets of directions, without holding the matrix.
 
+    A pair that points away counts 0: the sum is that of max(C, 0), or of |C| when `absolute`.
     Cosines are compared at the precision of the inputs: the sum is maximal to the rounding of
     their products.
 
@@ -102,7 +103,7 @@ def assign_directions(
         absolute: whether a direction and its negative are the same.
         edges: what `top_edges` gave for the same arguments, if it is at hand; the edges of the
             side with fewer rows suffice.
-        block: how many rows to compare at a time, at most.
+        block: as in `top_edges`.
         memory_limit: bytes the dense solver may take, should it be needed.
 
     Returns:
@@ -122,48 +123,52 @@ def assign_directions(
     """
     truths, claims = as_directions(directions, latents)
     if len(truths) * len(claims) <= DENSE_ENTRIES:
-        return _dense(_cosines(truths, claims, absolute), memory_limit)
+        return assign(_cosines(truths, claims, absolute), memory_limit=memory_limit)
     flipped = len(truths) > len(claims)
     few, many = (claims, truths) if flipped else (truths, claims)
     if edges is None:
-        found = unit_top_edges(
-            many, few, FIRST_CANDIDATES, absolute=absolute, block=block, both=False
-        )
-        best = (found.latent_similarity, found.latent_truth, found.latent_bound)
-    elif flipped:
-        best = (edges.latent_similarity, edges.latent_truth, edges.latent_bound)
+        how = {"absolute": absolute, "block": block, "both": False}
+        of_many, of_few = _lists(unit_top_edges(many, few, FIRST_CANDIDATES, **how))
     else:
-        best = (edges.truth_similarity, edges.truth_latent, edges.truth_bound)
+        of_few, of_many = _lists(edges)[::-1] if flipped else _lists(edges)
     # A product repeated in a block of another shape may differ in its last bits.
     tolerance = 16 * torch.finfo(few.dtype).eps
     side = Side(
         len(few),
         len(many),
-        lambda index: _cosines(few[torch.from_numpy(index)], many, absolute),
-        -1.0,
+        lambda rows, columns: _cosines(few[rows], many[columns], absolute),
+        0.0,
         1.0,
         tolerance,
     )
-    columns = solve(side, candidates(*best), best[0].shape[1])
-    if columns is None:
-        _refuse_above(memory_limit, len(truths), len(claims))
-        return _dense(_cosines(truths, claims, absolute), memory_limit)
-    values = (few * many[torch.from_numpy(columns)]).sum(dim=1)
-    return _oriented(columns, values.abs() if absolute else values, flipped)
+    # As many again from the other side, at most: they spare a round where its lists are at hand.
+    m = of_few[0].shape[1]
+    more = m * len(few) // max(1, len(many))
+    others = candidates(of_many[0][:, :more], of_many[1][:, :more], of_many[2])
+    found = solve(side, joined(candidates(*of_few), others, len(many)), m)
+    found = _dense(side, flipped, memory_limit) if found is None else found
+    values = (few * many[torch.from_numpy(found)]).sum(dim=1)
+    return _oriented(found, _counted(values, absolute), flipped)
 
 
-def _side(rows: torch.Tensor, low: float, high: float) -> Side:
-    # Sums of up to 1e5 float64 differences: the similarities themselves are taken as exact.
-    tolerance = 1e-10 * max(abs(low), abs(high))
-    n_rows, n_columns = rows.shape
-    return Side(
-        n_rows, n_columns, lambda index: rows[torch.from_numpy(index)], low, high, tolerance
+def _lists(edges: TopEdges) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Similarities, partners and bounds of the truths, and of the latents."""
+    return (
+        (edges.truth_similarity.clamp_min(0), edges.truth_latent, edges.truth_bound.clamp_min(0)),
+        (
+            edges.latent_similarity.clamp_min(0),
+            edges.latent_truth,
+            edges.latent_bound.clamp_min(0),
+        ),
     )
 
 
 def _cosines(rows: torch.Tensor, columns: torch.Tensor, absolute: bool) -> torch.Tensor:
-    cosines = rows @ columns.T
-    return cosines.abs_() if absolute else cosines
+    return _counted(rows @ columns.T, absolute)
+
+
+def _counted(cosines: torch.Tensor, absolute: bool) -> torch.Tensor:
+    return cosines.abs_() if absolute else cosines.clamp_min_(0)
 
 
 def _oriented(columns: np.ndarray, values: torch.Tensor, flipped: bool) -> Assignment:
@@ -174,21 +179,22 @@ def _oriented(columns: np.ndarray, values: torch.Tensor, flipped: bool) -> Assig
     return Assignment(truth[order], latent[order], similarity[order], certified=True)
 
 
-def _dense(matrix: torch.Tensor, memory_limit: int) -> Assignment:
-    """The assignment by scipy's dense solver, which is exact by construction."""
-    _refuse_above(memory_limit, *matrix.shape)
-    values = matrix.to("cpu", torch.float64).numpy()
-    truth, latent = linear_sum_assignment(values, maximize=True)
-    return Assignment(truth, latent, values[truth, latent].copy(), certified=True)
+def _dense(side: Side, flipped: bool, memory_limit: int) -> np.ndarray:
+    """Every row's column by scipy's dense solver, which is exact by construction.
 
-
-def _refuse_above(memory_limit: int, n_truths: int, n_latents: int) -> None:
-    """Refuse a dense solution whose float64 copy and negative do not fit."""
-    needed = 2 * 8 * n_truths * n_latents
+    Costs of few rows by many columns are what that solver takes without a copy of its own.
+    """
+    needed = 8 * side.n_rows * side.n_columns
     if needed > memory_limit:
+        n_latents, n_truths = (side.n_rows, side.n_columns)[:: 1 if flipped else -1]
         raise MemoryRefused(
             f"assignment of {n_truths} truths and {n_latents} latents: the candidate edges did not "
             f"suffice (many equal similarities do this) and the dense solver needs {needed:,} "
             f"bytes, above memory_limit={memory_limit:,}. Remove duplicated or zero latents, or "
             f"raise memory_limit."
         )
+    cost, every = np.empty((side.n_rows, side.n_columns)), np.arange(side.n_columns)
+    for start in range(0, side.n_rows, ROWS):
+        rows = np.arange(start, min(start + ROWS, side.n_rows))
+        np.negative(side.read(rows, every).numpy(force=True), out=cost[start : start + ROWS])
+    return linear_sum_assignment(cost)[1]

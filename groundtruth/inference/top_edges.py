@@ -20,9 +20,11 @@ from groundtruth.inference.arrays import as_matrix
 
 # Columns are first reduced in groups of this many; 16 and 32 were fastest, 8 half as fast.
 GROUP = 16
-# A block of cosines that stays in the processor's cache; merging the truths' best of many small
-# blocks would cost more than that saves.
+# Latents at a time: a block of cosines that stays in the processor's cache.
 ONE_SIDED_BLOCK = 256
+# Bytes of a block where the truths' best are kept too: finding them costs each block as much as
+# it costs all at once, which exceeds what the cache would save.
+BLOCK_BYTES = 1 << 28
 # Shorter lists seldom reach below the best cosine by more than the rounding of bfloat16.
 LEAST_LISTED = 8
 # A cosine computed again, whose row has to be fetched, costs as much as 50 to 100 in a product.
@@ -125,7 +127,7 @@ def top_edges(
     m: int = 16,
     *,
     absolute: bool,
-    block: int = 2048,
+    block: int | None = None,
     both: bool = True,
 ) -> TopEdges:
     """Each latent's top-m truths and each truth's top-m latents by cosine.
@@ -142,7 +144,7 @@ def top_edges(
         latents: claimed directions, (k, d).
         m: how many partners to keep; fewer are kept when there are fewer.
         absolute: whether a direction and its negative are the same.
-        block: how many latents to compare at a time.
+        block: how many latents to compare at a time; if None, as many as take `BLOCK_BYTES`.
         both: keep the truths' best latents too; without them the pass takes half the time, and
             the edges of each truth are (F, 0).
 
@@ -161,7 +163,7 @@ def top_edges(
     Source: the standard blockwise search for nearest neighbours; "Billion-scale similarity search
         with GPUs" (2017), https://arxiv.org/abs/1702.08734.
     """
-    if m < 1 or block < 1:
+    if m < 1 or (block is not None and block < 1):
         raise reject("m, block", (m, block), "whole numbers of at least 1")
     truths, claims = as_directions(directions, latents)
     return unit_top_edges(truths, claims, m, absolute=absolute, block=block, both=both)
@@ -173,7 +175,7 @@ def unit_top_edges(
     m: int,
     *,
     absolute: bool,
-    block: int,
+    block: int | None = None,
     both: bool = True,
 ) -> TopEdges:
     """`top_edges` of unit rows."""
@@ -210,11 +212,18 @@ def _as_edges(latent: _Lists, truth: _Lists) -> TopEdges:
 
 
 def _search(
-    truths: torch.Tensor, claims: torch.Tensor, m: int, *, absolute: bool, block: int, both: bool
+    truths: torch.Tensor,
+    claims: torch.Tensor,
+    m: int,
+    *,
+    absolute: bool,
+    block: int | None,
+    both: bool,
 ) -> tuple[_Lists, _Lists]:
     """The latents' and the truths' lists, by products in the type of the rows."""
-    if not both:
-        block = min(block, ONE_SIDED_BLOCK)
+    if block is None:
+        block = BLOCK_BYTES // max(1, len(truths) * truths.element_size())
+        block = max(ONE_SIDED_BLOCK, block) if both else ONE_SIDED_BLOCK
     per_latent = [_no_edges(truths, 0, min(m, len(truths)))]
     per_truth = _no_edges(truths, len(truths), 0)
     room = claims.new_empty((min(block, len(claims)), len(truths)))
@@ -277,7 +286,7 @@ def _settle(
     bound = last + last.abs() / 2**8 + 1.01 * (lost + summed)
     doubtful = (similarity[:, 0] < bound).nonzero()[:, 0]
     if len(doubtful):
-        how = {"absolute": absolute, "block": ONE_SIDED_BLOCK, "both": False}
+        how = {"absolute": absolute, "block": None, "both": False}
         again, _ = _search(others, rows[doubtful], index.shape[1], **how)
         similarity[doubtful], partner[doubtful] = again.similarity, again.partner
         bound[doubtful] = again.bound

@@ -5,9 +5,19 @@ from groundtruth.ladder.ladder import (
     N_TRAIN,
     Ladder,
     LadderRow,
+    decoder_references,
     ladder,
     references,
     row_ids,
 )
 
-__all__ = ["CORE", "N_TRAIN", "Ladder", "LadderRow", "ladder", "references", "row_ids"]
+__all__ = [
+    "CORE",
+    "N_TRAIN",
+    "Ladder",
+    "LadderRow",
+    "decoder_references",
+    "ladder",
+    "references",
+    "row_ids",
+]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from groundtruth import cache, evaluators, hashing
 from groundtruth.errors import UnknownName
+from groundtruth.evaluators.comparison import THRESHOLD
 from groundtruth.evaluators.registry import METRICS
 from groundtruth.ladder.rows import ROWS, Made, Row, Tick
+from groundtruth.outputs import Outputs
 from groundtruth.references import References
 from groundtruth.result import Result
 from groundtruth.score_data import ScoreData
@@ -64,6 +66,32 @@ def references(
 ) -> References:
     """Reference F1 of every feature, and the ceilings of every metric."""
     return ladder(data, CORE, n_train=n_train, tell=tell, tick=tick).references
+
+
+def decoder_references(
+    data: ScoreData,
+    metrics: Iterable[str] | str | None,
+    *,
+    n_train: int = N_TRAIN,
+    threshold: float = THRESHOLD,
+) -> References:
+    """References for a claim without codes: no row of the ladder is made.
+
+    Reference F1s are of activity, which is not claimed: NaN. The ceiling is the planted decoder,
+    without codes as well. It recovers everything at any threshold, so that 1 is known for
+    "recover"; of other metrics those in `metrics` are scored.
+    """
+    truth = data.truth
+    base = References(np.full(truth.n_features, np.nan), n_train=n_train)
+    planted = evaluators.Comparison(
+        truth, Outputs(truth.decoder, truth.bias, truth.signed), data, base, threshold
+    )
+    others = [m for m in evaluators.names(metrics) if not m.startswith("recover.")]
+    found = {
+        m: r.value for m, r in evaluators.score(planted, others).items() if r.value is not None
+    }
+    perfect = {m: 1.0 for m in METRICS if m.startswith("recover.")}
+    return replace(base, ceilings={"O0-identity": {**perfect, **found}})
 
 
 def ladder(

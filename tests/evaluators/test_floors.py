@@ -304,6 +304,19 @@ def test_random_mcc_of_many_cosines_takes_one_draw_with_the_same_answer(
     assert large.mean == pytest.approx(dense.mean, rel=1e-12)
 
 
+def test_random_mcc_of_many_cosines_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floors, "SINGLE_DRAW_CELLS", 0)
+    first = floors.random_mcc(9, 21, 22, signed=True, seed=5)
+
+    def refuse(**_: object) -> None:
+        raise AssertionError("simulated again")
+
+    monkeypatch.setattr(floors, "_simulated_mcc", refuse)
+    assert floors.random_mcc(9, 21, 22, signed=True, seed=5).mean == first.mean
+    with pytest.raises(AssertionError, match="simulated again"):
+        floors.random_mcc(9, 21, 22, signed=False, seed=5)
+
+
 def test_random_mcc_in_one_dimension_counts_signs() -> None:
     assert floors.random_mcc(1, 4, 3, signed=False, n_draws=2, seed=0) == (0.75, 0, 2)
     signed = {floors.random_mcc(1, 1, 1, signed=True, n_draws=1, seed=s).mean for s in range(20)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from groundtruth.errors import InputError, UnknownName
+from groundtruth.errors import InputError, MemoryRefused, UnknownName
 from groundtruth.generators.dictionaries import (
     LAWS,
     dictionary,
@@ -17,6 +20,7 @@ from groundtruth.generators.dictionaries import (
     sphere,
     welch_bound,
 )
+from groundtruth.generators.sparse import sparse
 
 FRAMES = [(3, 2), (4, 3), (8, 7), (6, 3), (14, 7), (16, 6), (18, 9), (28, 7), (30, 15), (38, 19)]
 
@@ -124,6 +128,15 @@ REFUSALS = [
     ),
 ]
 
+TOO_LARGE = [
+    ({"n_features": 10**7, "d": 10**5}, "10,000,000 directions in 100,000", "22,354.1"),
+    ({"n_features": 10**11, "d": 1}, "100,000,000,000 directions in 1", "26,077.0"),
+    ({"n_features": 3, "d": 10**5, "rotate": True}, "100,000 directions in 100,000", "298.0"),
+    ({"n_features": 3, "d": 10**5, "dictionary": "orthonormal"}, "100,000 directions", "298.0"),
+    ({"n_features": 10**5, "dictionary": "low-coherence"}, "100,000 directions in 32", "223.5"),
+    ({"n_features": 10**5, "d": 99_999, "dictionary": "simplex"}, "100,000 directions", "223.5"),
+]
+
 
 @pytest.mark.parametrize(("request_", "message"), REFUSALS)
 def test_requests_that_cannot_be_met_are_refused(request_, message):
@@ -149,3 +162,20 @@ def test_unknown_laws_are_answered_with_the_nearest():
         "lifetimes",
         "given",
     }
+
+
+@pytest.mark.parametrize(("sizes", "made", "gigabytes"), TOO_LARGE)
+def test_directions_that_would_not_fit_are_refused_before_they_are_made(sizes, made, gigabytes):
+    tracemalloc.start()
+    with pytest.raises(MemoryRefused) as error:
+        sparse(**sizes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    message = (
+        rf"n_features, d: making {made}.* dimensions takes about {gigabytes} GiB; the limit is "
+        r"8 GiB\. Lower n_features or d, or raise "
+        r"groundtruth\.generators\.dictionaries\.MEMORY_LIMIT\."
+    )
+    assert re.fullmatch(message, str(error.value))
+    # Of 100,000 features firing probabilities are made first.
+    assert peak < 2**24

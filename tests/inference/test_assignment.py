@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from groundtruth.errors import InputError, MemoryRefused
 from groundtruth.inference import assign, assign_directions, assignment, sparse_assignment
-from groundtruth.inference.sparse_assignment import Side, candidates, column_prices
+from groundtruth.inference.sparse_assignment import Candidates, Side, candidates, column_prices
 from groundtruth.inference.top_edges import top_edges, top_per_row
 
 # The package gives the function of that name.
@@ -23,6 +23,10 @@ top_edges_module = importlib.import_module("groundtruth.inference.top_edges")
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+def side_of(matrix: torch.Tensor, low: float, high: float) -> Side:
+    return Side(*matrix.shape, lambda rows, columns: matrix[rows][:, columns], low, high, 1e-10)
 
 
 def best_sum(matrix: np.ndarray) -> float:
@@ -64,7 +68,6 @@ def no_dense(monkeypatch: pytest.MonkeyPatch, always_sparse: None) -> None:
         raise AssertionError("the dense solver was used")
 
     monkeypatch.setattr(assignment, "_dense", refuse)
-    monkeypatch.setattr(sparse_assignment, "HOPELESS_SHARE", 1.0)
 
 
 @pytest.mark.parametrize("name", MATRICES)
@@ -106,7 +109,7 @@ def test_sum_is_maximal_from_any_number_of_first_candidates(
 def test_too_few_candidates_alone_miss_the_maximum_and_their_prices_show_it() -> None:
     # Both rows prefer column 0, and with one candidate each, one row is left on its dummy.
     matrix = torch.tensor([[0.9, 0.8], [0.8, 0.1]], dtype=torch.float64)
-    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.1, 0.9, 1e-10)
+    side = side_of(matrix, 0.1, 0.9)
     edges = candidates(*top_per_row(matrix, 1))
     matched, value = sparse_assignment._solve_candidates(side, edges)
     assert matched.max() >= 2
@@ -117,7 +120,7 @@ def test_too_few_candidates_alone_miss_the_maximum_and_their_prices_show_it() ->
 def test_short_candidate_list_that_has_a_full_matching_is_still_refused() -> None:
     # Two candidates a row admit a full matching, of sum 1.1 + 0.1; the best takes a third edge.
     matrix = torch.tensor([[1.0, 0.9, 0.8], [1.0, 0.1, 0.0], [1.0, 0.9, 0.0]]).double()
-    side = Side(3, 3, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    side = side_of(matrix, 0.0, 1.0)
     edges = candidates(*top_per_row(matrix, 2))
     matched, value = sparse_assignment._solve_candidates(side, edges)
     prices = column_prices(side, edges, matched, value)
@@ -130,10 +133,99 @@ def test_short_candidate_list_that_has_a_full_matching_is_still_refused() -> Non
 
 def test_wrong_matching_is_not_proved() -> None:
     matrix = torch.eye(2, dtype=torch.float64)
-    side = Side(2, 2, lambda rows: matrix[torch.from_numpy(rows)], 0.0, 1.0, 1e-10)
+    side = side_of(matrix, 0.0, 1.0)
     edges, crossed = candidates(*top_per_row(matrix, 2)), np.array([1, 0])
     prices = column_prices(side, edges, crossed, np.zeros(2))
     assert not sparse_assignment._proves(side, edges, prices, -prices[crossed])
+
+
+def test_columns_that_lose_their_price_are_not_proved_and_all_is_solved_again() -> None:
+    matrix = torch.tensor([[1.0, 0.0, 0.35, 0.0], [0.9, 0.2, 0.0, 0.3]]).double()
+    side = side_of(matrix, 0.0, 1.0)
+    few = Candidates(*(np.array(a) for a in ([0, 1, 1], [0, 0, 1], [1.0, 0.9, 0.2], [1.0, 1.0])))
+    before = sparse_assignment._solution(side, few, None)
+    assert before is not None
+    # Row 0 keeps column 0, which row 1 would like, at a price; then both find another.
+    more = (np.array([0, 1]), np.array([2, 3]), np.array([0.35, 0.3]))
+    edges = sparse_assignment._extend(few, more)
+    moved = sparse_assignment._solve_again(side, edges, before)
+    assert moved[0].tolist() == [2, 3]
+    assert sparse_assignment._proved(side, edges, *moved) is None
+    found = sparse_assignment._solution(side, edges, before)
+    assert found is not None
+    assert found.column.tolist() == [0, 3]
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_most_rounds_go_on_from_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    again, seen = sparse_assignment._solve_again, []
+    monkeypatch.setattr(
+        sparse_assignment, "_solve_again", lambda *a: seen.append(again(*a)) or seen[-1]
+    )
+    matrix = random(400, 400)
+    found = assign(matrix)
+    assert found.similarity.sum() == pytest.approx(best_sum(matrix))
+    np.testing.assert_array_equal(seen[-1][0], found.latent)
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_rows_that_find_equal_columns_do_not_all_ask_for_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    latents = random(300, 32, seed=1) * (np.arange(300) >= 150)[:, None]
+    whole, calls = sparse_assignment._solve_candidates, []
+    monkeypatch.setattr(
+        sparse_assignment, "_solve_candidates", lambda *a: calls.append(a) or whole(*a)
+    )
+    assign_directions(random(300, 32), latents, absolute=False)
+    # With the same 32 zero latents for every row, a round would match 32 rows more.
+    assert len(calls) <= 2
+
+
+@pytest.mark.usefixtures("no_dense")
+def test_only_columns_cheap_enough_to_improve_a_row_are_read() -> None:
+    matrix, read = torch.from_numpy(random(500, 500)), []
+
+    def reader(rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
+        read.append(len(columns))
+        return matrix[rows][:, columns]
+
+    side = Side(500, 500, reader, float(matrix.min()), float(matrix.max()), 1e-10)
+    found = sparse_assignment.solve(side, candidates(*top_per_row(matrix, 16)), 16)
+    assert found is not None
+    assert matrix[torch.arange(500), torch.from_numpy(found)].sum() == pytest.approx(
+        best_sum(matrix.numpy())
+    )
+    # 56 of them; without prices, all 500.
+    assert 0 < max(read) < 125
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_lists_of_any_length_lead_to_the_sum_over_all_pairs(
+    n_truths: int, n_latents: int, m: int, absolute: bool, both: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    truths, latents = (rng.standard_normal((n, 3)) for n in (n_truths, n_latents))
+    copies = rng.integers(0, n_latents, n_latents // 2)
+    latents[: len(copies)] = latents[copies] * rng.integers(0, 2, (len(copies), 1))
+    length = np.outer(*(np.linalg.norm(a, axis=1) for a in (truths, latents)))
+    cosines = truths @ latents.T / np.where(length > 0, length, 1)
+    cosines = np.abs(cosines) if absolute else np.maximum(cosines, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "DENSE_ENTRIES", 0)
+        patch.setattr(sparse_assignment, "DENSE_SHARE", 1.0)
+        edges = top_edges(truths, latents, m, absolute=absolute) if both else None
+        found = assign_directions(truths, latents, absolute=absolute, edges=edges)
+    assert found.similarity.sum() == pytest.approx(best_sum(cosines), abs=1e-9)
+    np.testing.assert_allclose(found.similarity, cosines[found.truth, found.latent], atol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
@@ -286,9 +378,9 @@ def test_shapes_that_cannot_be_compared_are_refused() -> None:
 
 
 def test_dense_memory_above_the_limit_is_refused_with_the_estimate() -> None:
-    with pytest.raises(MemoryRefused, match=r"needs 6,400 bytes, above memory_limit=6,399\."):
-        assign(np.zeros((20, 20)), memory_limit=6399)
-    assert len(assign(np.zeros((20, 20)), memory_limit=6400).truth) == 20
+    with pytest.raises(MemoryRefused, match=r"needs 3,200 bytes, above memory_limit=3,199\."):
+        assign(np.zeros((20, 20)), memory_limit=3199)
+    assert len(assign(np.zeros((20, 20)), memory_limit=3200).truth) == 20
 
 
 def test_read_only_input_is_taken_and_the_result_is_read_only() -> None:

@@ -1,0 +1,59 @@
+"""A claim without codes is scored beside the planted decoder alone, without the ladder."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import groundtruth as gt
+from groundtruth import evaluation, ladder
+from groundtruth.evaluators import Comparison, score
+from groundtruth.outputs import Outputs
+from groundtruth.score_data import ScoreData
+from groundtruth.testing import score_data
+
+IDENTITY = "O0-identity"
+
+
+@pytest.fixture
+def no_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the ladder was climbed")
+
+    monkeypatch.setattr(evaluation.ladder, "references", refuse)
+
+
+@pytest.mark.usefixtures("no_ladder")
+@pytest.mark.parametrize("threshold", [0.8, 0.9])
+def test_a_claim_without_codes_needs_no_ladder_and_has_its_ceilings(threshold: float) -> None:
+    world = gt.build("sparse/small", seed=0)
+    rows = world.truth.features.directions[:96]
+    report = gt.evaluate(world, gt.Dictionary(rows), threshold=threshold)
+    for name in ("recover.precision", "recover.f1", "recover.mcc", "split.count", "merge.rate"):
+        assert report[name].ceiling_kind == IDENTITY, name
+    assert report["recover.f1"].ceiling == report["split.count"].ceiling == 1
+    assert report["recover.recall"].ceiling == 0.75  # what 96 latents can hold
+    assert math.isnan(report.features()[100].reference_f1)
+    assert {row.status for row in report.features()} == {"missed"}
+
+
+@pytest.mark.usefixtures("no_ladder")
+def test_codes_need_the_ladder() -> None:
+    rows = np.eye(32)
+    claim = gt.Dictionary(rows, lambda x: np.maximum(x, 0))
+    with pytest.raises(AssertionError, match="the ladder was climbed"):
+        gt.evaluate("sparse/small", claim, scoring={"n_select": 64, "n_score": 64})
+
+
+@given(score_data())
+def test_the_planted_decoder_scores_the_ceilings_that_it_is_given(data: ScoreData) -> None:
+    references = ladder.decoder_references(data, None)
+    planted = Outputs(data.truth.directions, data.truth.bias, data.truth.signed)
+    results = score(Comparison(data.truth, planted, data, references))
+    bounded = [r for r in results.values() if r.ceiling_kind == IDENTITY and r.value is not None]
+    assert {r.metric.id for r in bounded} >= {"recover.precision", "recover.mcc", "recover.f1"}
+    for result in bounded:
+        assert result.value == pytest.approx(result.ceiling, abs=1e-9), result.metric.id
