@@ -80,7 +80,7 @@ def joint_f1(entry: Metric, c: Comparison) -> Result:
 def joint_o1(entry: Metric, c: Comparison) -> Result:
     """As recover.joint, with the F1 of the best prior-aware inference (row O1-prior) as F1_ref."""
     if c.references.f1_inference is None:
-        raise Undefined("row O1-prior was not computed for this testbed")
+        raise Undefined("row O1-prior is not made for this testbed")
     truth, _ = c.joint(c.references.f1_inference)
     mask = _mask(truth, c.truth.n_features)
     result = _share(entry, c, mask, share=c.share, reference="O1-prior")

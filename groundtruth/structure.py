@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -303,6 +303,9 @@ class Structure:
         return first, square
 
 
+_legendre = lru_cache(np.polynomial.legendre.leggauss)
+
+
 def winning(event: np.ndarray) -> np.ndarray:
     """(m, b, s) P(member happens and wins an even race against those of its b that happened too).
 
@@ -312,7 +315,7 @@ def winning(event: np.ndarray) -> np.ndarray:
     Args:
         event: (m, b, s) chances r that members happen.
     """
-    nodes, weights = np.polynomial.legendre.leggauss((event.shape[1] + 1) // 2)
+    nodes, weights = _legendre((event.shape[1] + 1) // 2)
     won = np.zeros_like(event)
     for u, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
         term = 1.0 - event * (1.0 - u)

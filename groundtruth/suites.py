@@ -204,6 +204,18 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
     )
 
 
+def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
+    """The published width, L0, batch and rate; Matryoshka's groups are the published prefixes."""
+    common = {"width": 4096, "l0": 25, "n_samples": n_samples, "batch_size": 1024, "lr": 3e-4}
+    points = tuple(n_samples * tenth // 10 for tenth in range(1, 11))
+    more = {"sae/matryoshka": {"groups": [0.03125, 0.09375, 0.375, 0.5]}}
+    names = ("batchtopk", "matryoshka", "jumprelu", "relu", "matching-pursuit")
+    return tuple(
+        MethodSpec(f"sae/{name}", {**common, **more.get(f"sae/{name}", {})}, points)
+        for name in names
+    )
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -255,6 +267,23 @@ SUITES: dict[str, Suite] = {
             ),
             primary="recover.recall",
             scoring=Scoring(n_score=100_000),
+        ),
+        Suite(
+            "synthsaebench",
+            1,
+            "Five autoencoders at the settings of arXiv 2602.14687 (width 4,096, L0 25) on its "
+            "distribution, with a twentieth of its 200 million samples. Some hours; it resumes.",
+            (
+                WorldSpec(
+                    "synthsaebench-16k",
+                    _synthsaebench_methods(10_000_000),
+                    (0,),
+                    n_train=10_000_000,
+                ),
+            ),
+            rows=("O0-identity", "O2*-linear", "C0-random"),
+            primary="recover.recall",
+            scoring=Scoring(n_select=16_384, n_score=100_000, n_positives=20),
         ),
         Suite(
             "failure-modes",

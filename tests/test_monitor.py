@@ -99,7 +99,7 @@ def test_more_metrics_are_followed_where_asked_for() -> None:
     point = monitor(metrics=["act.f1", "recover.joint_o1", "recover.joint"]).see(0, planted())
     assert list(point.results) == [*WATCHED, "act.f1", "recover.joint_o1"]
     assert point.value("recover.joint_o1") is None
-    assert point.results["recover.joint_o1"].reason.startswith("row O1-prior was not computed")
+    assert point.results["recover.joint_o1"].reason.startswith("row O1-prior is not made")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -16,6 +16,8 @@ from groundtruth.outputs import Outputs, dense_to_csr, linear_outputs
 from groundtruth.score_data import ScoreData
 from groundtruth.truth import FeatureTruth
 
+_DRAWN_ROWS = 1 << 13  # drawn given that features fire, at a time
+
 
 @dataclass(frozen=True)
 class Detectors:
@@ -122,31 +124,42 @@ def _thresholds(data: ScoreData, detectors: Detectors, rng: np.random.Generator)
     truth, block = data.truth, 512
     x = np.concatenate([rows for rows, _ in data.chunks("select")])
     active = data.select.tocsc()
-    out, scores = np.empty(truth.n_features), np.empty((0, 0))
+    out, scores, drawn = np.empty(truth.n_features), np.empty((0, 0)), []
     for i in range(truth.n_features):
         if i % block == 0:
-            part = replace(detectors, weights=detectors.weights[i : i + block])
-            scores = part.scores(x)
+            some = slice(i, i + block)
+            scores = replace(detectors, weights=detectors.weights[some]).scores(x)
+            if truth.structure is not None:
+                drawn = _drawn_scores(data, detectors, i, np.diff(active.indptr[i : i + block + 1]))
         rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
         score = scores[:, i % block]
         silent = np.delete(score, rows)
         if truth.structure is None:
             given = silent + _positive_magnitudes(truth, i, len(silent), rng)
         else:
-            given = _drawn_scores(data, detectors, i, len(rows))
+            given = drawn[i % block]
         positive = np.concatenate([score[rows], given])
         out[i] = best_threshold(positive, silent, truth.firing_probability[i])
     return out
 
 
-def _drawn_scores(data: ScoreData, detectors: Detectors, feature: int, n_found: int) -> np.ndarray:
-    """Scores of samples drawn given that the feature fires; none where enough were found."""
+def _drawn_scores(
+    data: ScoreData, detectors: Detectors, first: int, n_found: np.ndarray
+) -> list[np.ndarray]:
+    """Of features from `first` on, one for each of `n_found`: scores of samples drawn given that
+    the feature fires; none where enough were found."""
     wanted = data.scoring.positives_for(data.truth.n_features)
-    if n_found >= wanted or data.truth.firing_probability[feature] == 0:
-        return np.empty(0)
-    x, _ = data.testbed.active_block("select", feature, np.full(wanted, feature))
-    one = replace(detectors, weights=detectors.weights[feature : feature + 1])
-    return one.scores(x)[:, 0]
+    fires = data.truth.firing_probability[first : first + len(n_found)] > 0
+    lacking = first + np.flatnonzero((n_found < wanted) & fires)
+    step, out = max(1, _DRAWN_ROWS // wanted), [np.empty(0)] * len(n_found)
+    for start in range(0, len(lacking), step):
+        some = lacking[start : start + step]
+        x, _ = data.testbed.active_block("select", int(some[0]), np.repeat(some, wanted))
+        # Each feature's detector sees its own samples only.
+        for feature, rows in zip(some, np.split(x, len(some)), strict=True):
+            one = replace(detectors, weights=detectors.weights[feature : feature + 1])
+            out[feature - first] = one.scores(rows)[:, 0]
+    return out
 
 
 def _positive_magnitudes(

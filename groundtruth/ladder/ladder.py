@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from groundtruth import cache, evaluators, hashing
-from groundtruth.errors import UnknownName
+from groundtruth.errors import Undefined, UnknownName
 from groundtruth.evaluators.comparison import THRESHOLD
 from groundtruth.evaluators.registry import METRICS
 from groundtruth.ladder.rows import ROWS, Made, Row, Tick
 from groundtruth.outputs import Outputs
 from groundtruth.references import References
-from groundtruth.result import Result
+from groundtruth.result import Result, undefined
 from groundtruth.score_data import ScoreData
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a row is made in another way, so that cached rows are made again."""
 
 N_TRAIN = 500_000
@@ -123,7 +123,10 @@ def ladder(
         return made[row_id]
 
     linear = _reference_f1("O2*-linear", data, n_train, make)
-    prior = _reference_f1("O1-prior", data, n_train, make)
+    try:
+        prior = _reference_f1("O1-prior", data, n_train, make)
+    except Undefined:
+        prior = None
     base = References(linear, prior, {}, n_train)
     scored: dict[str, LadderRow] = {}
     for row_id in dict.fromkeys([*CORE, *wanted]):
@@ -133,7 +136,7 @@ def ladder(
         row_id: {m: r.value for m, r in scored[row_id].results.items() if r.value is not None}
         for row_id in CORE
     }
-    full = References(linear, prior, ceilings, n_train)
+    full = replace(base, ceilings=ceilings)
     rows = {row.id: _bounded(scored[row.id], ceilings) for row in ROWS if row.id in scored}
     return Ladder({i: rows[i] for i in rows if i in wanted}, full)
 
@@ -160,11 +163,17 @@ def _scored(
     row: Row, data: ScoreData, n_train: int, base: References, make: Callable[[str], Made]
 ) -> LadderRow:
     def compute() -> dict[str, np.ndarray]:
-        m = make(row.id)
-        comparison = evaluators.Comparison(m.data.truth, m.outputs, m.data, base)
-        results = evaluators.score(comparison)
+        try:
+            m = make(row.id)
+        except Undefined as reason:
+            note = str(reason)
+            results = {name: undefined(metric, note) for name, metric in METRICS.items()}
+        else:
+            note = m.note
+            comparison = evaluators.Comparison(m.data.truth, m.outputs, m.data, base)
+            results = evaluators.score(comparison)
         text = hashing.canonical_json(
-            {"note": m.note, "results": {k: r.to_json() for k, r in results.items()}}
+            {"note": note, "results": {k: r.to_json() for k, r in results.items()}}
         )
         return {"json": np.frombuffer(text.encode(), dtype=np.uint8).copy()}
 

@@ -13,12 +13,17 @@ from typing import Literal
 import numpy as np
 
 from groundtruth import methods, seeds
+from groundtruth.errors import Undefined
 from groundtruth.explanation import Dictionary
 from groundtruth.ladder import detectors, planted, probes, solvers
 from groundtruth.outputs import Outputs, take_outputs
 from groundtruth.score_data import ScoreData, Scoring
 
 Tick = Callable[[], None] | None
+
+MOST_INFERRED = 8192
+"""Features up to which rows O1 are made. At 16,384 in 768 dimensions each of thousands of samples
+takes a quarter of a second of every solver tried."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Made:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: id ("O1-blind"), kind, what it is, and the function that makes it."""
+    """One row: id ("O1-blind"), kind, what it is, and the function that makes it, which raises
+    Undefined where a testbed has no such row."""
 
     id: str
     kind: Literal["oracle", "control"]
@@ -53,6 +59,11 @@ def _prior(data: ScoreData, n_train: int, tick: Tick) -> Made:
 
 
 def _inference(data: ScoreData, candidates: list[solvers.Candidate], tick: Tick) -> Made:
+    if data.truth.n_features > MOST_INFERRED:
+        raise Undefined(
+            f"inference on the true dictionary is not made above {MOST_INFERRED:,} features, "
+            "where it takes hours"
+        )
     scoring = solvers.solver_scoring(data)
     data = data if scoring == data.scoring else ScoreData(data.testbed, scoring)
     outputs, note = solvers.best_inference(data, candidates, tick)
