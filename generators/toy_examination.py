@@ -4,12 +4,14 @@ A ReLU model is certified if the features that it represents lie in known geomet
 of features that interfere is a known polytope, with its angles, its dimensionalities and equal
 lengths; and no feature is half represented. A linear model is certified if it keeps as many
 dimensions as it has. Features that are left out have columns of length 0 but for training noise;
-they are named, and stay out of the truth.
+they are named, and stay out of the truth. Features of a correlated set are orthogonal as well.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -35,6 +37,13 @@ Also the singular value from which a linear model keeps a dimension."""
 DIMENSIONALITY_ERROR = 5e-3
 COSINE_ERROR = 0.02
 NORM_SPREAD = 0.02
+
+CORRELATED_INTERFERENCE = 0.15
+"""Largest |cosine| between geometries where features fire in correlated sets. Their optimum is a
+little off the right angle: two pairs in a plane trained to 0.09 to 0.14 at p = 0.1."""
+
+CORRELATED_COSINE = 0.05
+"""Largest |cosine| of features that are never alone: theory wants them orthogonal."""
 PROJECTION_ERROR = 0.01
 
 
@@ -70,9 +79,14 @@ def examine(trained: TrainedToy) -> Certificate:
         checks = _rank_checks(W)
     else:
         kept = norm >= REPRESENTED
-        members = _groups(W, np.flatnonzero(kept))
+        together = trained.training.inputs.correlated
+        allowed = CORRELATED_INTERFERENCE if together else COSINE_ERROR
+        members = _groups(W, np.flatnonzero(kept), max(allowed, INTERFERENCE))
         matches = [match(cosines(W[:, group])) for group in members]
-        checks = _geometry_checks(W, members, matches, names)
+        checks = (
+            *_geometry_checks(W, members, matches, names, allowed),
+            *([_together_check(W, kept, together, names)] if together else []),
+        )
     return Certificate(
         represented=_chosen(names, np.flatnonzero(kept)),
         left_out=_chosen(names, np.flatnonzero(out)),
@@ -102,13 +116,17 @@ def _rank_checks(W: np.ndarray) -> tuple[Check, ...]:
     )
 
 
-def _groups(W: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
-    """The features `index` in groups that interfere."""
-    return [index[group] for group in factors(W[:, index], interference=INTERFERENCE)]
+def _groups(W: np.ndarray, index: np.ndarray, interference: float) -> list[np.ndarray]:
+    """The features `index` in groups that interfere by more than `interference`."""
+    return [index[group] for group in factors(W[:, index], interference=interference)]
 
 
 def _geometry_checks(
-    W: np.ndarray, members: list[np.ndarray], matches: list[Match], names: tuple[str, ...]
+    W: np.ndarray,
+    members: list[np.ndarray],
+    matches: list[Match],
+    names: tuple[str, ...],
+    interference: float,
 ) -> tuple[Check, ...]:
     norm = np.linalg.norm(W, axis=0)
     half = _half_check(norm, names)
@@ -119,7 +137,7 @@ def _geometry_checks(
         half,
         _dimensionality_check(W, np.concatenate(members), names),
         _cosine_check(members, matches, names),
-        _interference_check(W, members),
+        _interference_check(W, members, interference),
         _norm_check(norm, members),
     )
 
@@ -154,11 +172,25 @@ def _cosine_check(members: list[np.ndarray], matches: list[Match], names: tuple[
     return Check("cosine_error", error, COSINE_ERROR, detail)
 
 
-def _interference_check(W: np.ndarray, members: list[np.ndarray]) -> Check:
+def _interference_check(W: np.ndarray, members: list[np.ndarray], allowed: float) -> Check:
     label = np.repeat(np.arange(len(members)), [len(group) for group in members])
     cosine = np.abs(cosines(W[:, np.concatenate(members)]))
     most = float(cosine[label[:, None] != label].max(initial=0.0))
-    return Check("interference", most, COSINE_ERROR, "largest |cosine| between geometries")
+    return Check("interference", most, allowed, "largest |cosine| between geometries")
+
+
+def _together_check(
+    W: np.ndarray, kept: np.ndarray, sets: Sequence[Sequence[int]], names: tuple[str, ...]
+) -> Check:
+    """Represented features of one correlated set are orthogonal."""
+    pairs = [(i, j) for members in sets for i, j in combinations(members, 2) if kept[i] and kept[j]]
+    if not pairs:
+        return Check("correlated_cosine", 0.0, CORRELATED_COSINE, "no set has two features left")
+    cosine = np.abs(cosines(W))[tuple(zip(*pairs, strict=True))]
+    worst = int(cosine.argmax())
+    i, j = pairs[worst]
+    detail = f"{names[i]} and {names[j]}"
+    return Check("correlated_cosine", float(cosine[worst]), CORRELATED_COSINE, detail)
 
 
 def _norm_check(norm: np.ndarray, members: list[np.ndarray]) -> Check:

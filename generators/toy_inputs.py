@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from groundtruth.errors import reject
+from groundtruth.structure import Structure
 
 Sets = tuple[tuple[int, ...], ...]
 
@@ -78,6 +79,46 @@ class ToyInputs:
             p[list(members)] /= len(members)
         p.setflags(write=False)
         return p
+
+    @cached_property
+    def structure(self) -> Structure | None:
+        """The joint law of firing; None where all features fire independently.
+
+        The first of a correlated set brings the others; an anticorrelated one is exclusive.
+        """
+        if self.independent:
+            return None
+        parent, rate = np.full(self.n_features, -1), np.array(self.firing_probability)
+        group = np.full(self.n_features, -1)
+        for members in self.correlated:
+            others = list(members[1:])
+            parent[others], rate[others] = members[0], 1.0
+        for number, members in enumerate(self.anticorrelated):
+            group[list(members)] = number
+        return Structure(parent, rate, group)
+
+    def only(self, kept: Sequence[int]) -> ToyInputs:
+        """The law of the features `kept`, in this order: sets go on with the members that are left.
+
+        Example:
+            >>> law = ToyInputs(3, 0.3, anticorrelated=[(0, 1, 2)]).only([0, 2])
+            >>> law.anticorrelated, law.firing_probability.round(3).tolist()
+            (((0, 1),), [0.1, 0.1])
+        """
+        place = {feature: i for i, feature in enumerate(kept)}
+        correlated = [[place[i] for i in members if i in place] for members in self.correlated]
+        anticorrelated = [
+            [place[i] for i in members if i in place] for members in self.anticorrelated
+        ]
+        probability = self.firing_probability[list(kept)]
+        for members in anticorrelated:
+            probability[members] *= len(members)  # of the set being on, and on one that is left
+        return ToyInputs(
+            len(place),
+            probability.tolist(),
+            [members for members in correlated if len(members) > 1],
+            [members for members in anticorrelated if len(members) > 1],
+        )
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """x (n, n_features) float32."""

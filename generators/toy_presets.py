@@ -76,6 +76,26 @@ POLYTOPES: tuple[ToyPreset, ...] = (
     ),
 )
 
+
+def _pairs(kind: str, placed: str) -> ToyPreset:
+    """Two pairs of features: the smallest model in which sets show in the geometry."""
+    return ToyPreset(
+        f"toy/trained-{kind}",
+        f"4 features in 2 dimensions, placed by training; of either {kind} pair the members are "
+        f"{placed}.",
+        SOURCE,
+        1,
+        trained_toy,
+        {
+            "n_features": 4,
+            "d": 2,
+            "probability": 0.1,
+            "n_starts": 8,
+            kind: [[0, 1], [2, 3]],
+        },
+    )
+
+
 TRAINED: tuple[ToyPreset, ...] = (
     ToyPreset(
         "toy/trained",
@@ -85,6 +105,8 @@ TRAINED: tuple[ToyPreset, ...] = (
         trained_toy,
         {"n_features": 5, "d": 2, "probability": 0.05},
     ),
+    _pairs("correlated", "orthogonal, each antipodal to one of the other pair"),
+    _pairs("anticorrelated", "antipodal, orthogonal to the other pair"),
 )
 """Built by training, which takes seconds."""
 

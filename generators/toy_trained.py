@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from groundtruth.errors import InputError
 from groundtruth.generators.toy_examination import certify
 from groundtruth.generators.toy_inputs import ToyInputs
 from groundtruth.generators.toy_training import ToyTraining, TrainedToy, train_toy_model
@@ -29,16 +28,18 @@ def trained_toy(
     lr: float = 5e-3,
     weight_decay: float = 1e-2,
     n_starts: int = 4,
+    correlated: Sequence[Sequence[int]] = (),
+    anticorrelated: Sequence[Sequence[int]] = (),
 ) -> Testbed:
     """The world of a toy model that is trained, and certified, when it is built.
 
-    Args: those of `ToyInputs` and `ToyTraining`, for independent features.
+    Args: those of `ToyInputs` and `ToyTraining`.
 
     Raises:
         CertificateError: the model is not what theory predicts.
     """
     training = ToyTraining(
-        ToyInputs(n_features, probability),
+        ToyInputs(n_features, probability, correlated, anticorrelated),
         d=d,
         importance=importance,
         activation=activation,
@@ -59,7 +60,7 @@ def toy_testbed(trained: TrainedToy, *, name: str = "toy/trained", source: str =
     own h differs from the testbed's activations.
 
     Args:
-        trained: trained or loaded; on inputs without sets.
+        trained: trained or loaded.
 
     Returns:
         Testbed of truth class "trained". Its recipe trains again; the weights of another machine
@@ -67,25 +68,17 @@ def toy_testbed(trained: TrainedToy, *, name: str = "toy/trained", source: str =
 
     Raises:
         CertificateError: as `certify`.
-        InputError: the inputs have correlated or anticorrelated sets.
     """
-    inputs = trained.training.inputs
-    if not inputs.independent:
-        raise InputError(
-            "trained: expected inputs without sets for a testbed, got correlated="
-            f"{inputs.correlated}, anticorrelated={inputs.anticorrelated}. Its features fire "
-            "independently; read h of such a model with trained.model.run_with_cache(x)."
-        )
     certificate = certify(trained)
     kept = [trained.names.index(name) for name in certificate.represented]
     description = trained.training.description()
     fields = {k: v for k, v in description.items() if k != "inputs"}
-    own = {k: description["inputs"][k] for k in ("n_features", "probability")}
+    own = {k: v for k, v in description["inputs"].items() if v != []}  # no sets: not named
     recipe = Recipe(name, {**own, **fields}, trained.seed)
     return toy_world(
         recipe,
         trained.W.astype(np.float64)[:, kept],
-        inputs.firing_probability[kept],
+        trained.training.inputs.only(kept),
         names=certificate.represented,
         truth_class="trained",
         source=source,

@@ -1,7 +1,8 @@
-"""Worlds of toy models: activations h = W x with sparse independent x, and their exact truth.
+"""Worlds of toy models: activations h = W x with sparse x, and their exact truth.
 
 a_i, the code of feature i, is |W_i| x_i: it fires with probability p_i and is then uniform on
-(0, |W_i|]. `polytope` writes W by hand; `toy_trained.py` takes it from a trained model.
+(0, |W_i|]; features fire independently, in correlated sets or in anticorrelated ones.
+`polytope` writes W by hand; `toy_trained.py` takes it from a trained model.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from groundtruth.errors import InputError, reject
 from groundtruth.generators.dictionaries import random_rotation
 from groundtruth.generators.polytopes import tegum_product, vertices
 from groundtruth.generators.sampling import SparseSampler
+from groundtruth.generators.structured import StructuredSampler
 from groundtruth.generators.toy_inputs import ToyInputs, per_feature
 from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.testbed import Recipe, Testbed
@@ -39,17 +41,19 @@ def polytope(
     probability: float | Sequence[float] = 0.05,
     norm: float | Sequence[float] = 1.0,
     rotate: bool = True,
+    correlated: Sequence[Sequence[int]] = (),
+    anticorrelated: Sequence[Sequence[int]] = (),
 ) -> Testbed:
     """A world in a hand-written geometry of superposition.
 
-    h = W x, with x_i = 0 or, with probability p_i, uniform on (0, 1], independently; column W_i is
-    norm_i times a vertex of the geometry.
+    h = W x, with x_i = 0 or, with probability p_i, uniform on (0, 1], independently but for sets;
+    column W_i is norm_i times a vertex of the geometry.
 
     Args:
         seed: of the rotation and of all streams.
         geometry: a name of `polytopes.GEOMETRIES`; {"name": ..., parameters}; or a list of these,
             which are put into orthogonal subspaces.
-        probability: a number or one per feature.
+        probability, correlated, anticorrelated: as in `ToyInputs`.
         norm: |W_i|, a number or one per feature, from 1e-16 to 1e16.
         rotate: apply one random rotation to all of h.
 
@@ -71,17 +75,21 @@ def polytope(
     # Activations are float32; their squares have to fit as well.
     if min(norms) < 1e-16 or max(norms) > 1e16:
         raise reject("norm", norm, "numbers between 1e-16 and 1e16")
+    inputs = ToyInputs(n, probability, correlated, anticorrelated)
+    sets = {"correlated": inputs.correlated, "anticorrelated": inputs.anticorrelated}
     parameters = {
         "geometry": parts,
-        "probability": ToyInputs(n, probability).firing_probability.tolist(),
+        "probability": np.asarray(inputs.probability).tolist(),
         "norm": list(norms),
         "rotate": bool(rotate),
+        # Left out where there are none: a recipe from before there were any is the same.
+        **{key: [list(members) for members in value] for key, value in sets.items() if value},
     }
     recipe = Recipe(name, parameters, seeds.check_seed(seed))
     if rotate:
         root = seeds.root_of(name, recipe.seed)
         W = random_rotation(W.shape[0], seeds.generator(root, "rotation")) @ W
-    return toy_world(recipe, W * norms, np.array(parameters["probability"]), source=source)
+    return toy_world(recipe, W * norms, inputs, source=source)
 
 
 def toy_weights(testbed: Testbed) -> np.ndarray:
@@ -100,31 +108,33 @@ def toy_weights(testbed: Testbed) -> np.ndarray:
 def toy_world(
     recipe: Recipe,
     W: np.ndarray,
-    probability: np.ndarray,
+    inputs: ToyInputs,
     *,
     names: tuple[str, ...] = (),
     truth_class: str = "analytic",
     source: str,
 ) -> Testbed:
-    """The testbed of h = W x, for W (d, n_features) without zero columns."""
-    if not probability.any():
+    """The testbed of h = W x, for W (d, n_features) without zero columns and the law of x."""
+    if not inputs.firing_probability.any():
         raise InputError(
             "probability: every feature has probability 0, so the world is constant. Raise it."
         )
     norms = np.linalg.norm(W, axis=0)
     features = FeatureTruth(
         directions=(W / norms).T,
-        firing_probability=probability,
+        firing_probability=inputs.firing_probability,
         magnitude=MagnitudeLaw("uniform", {"low": 0.0, "high": norms}),
         bias=np.zeros(W.shape[0]),
         names=names,
         site=SITE,
+        structure=inputs.structure,
     )
+    independent = SparseSampler(features, features.firing_probability)
     return Testbed(
         recipe.name,
         recipe,
         Truth(features),
-        SparseSampler(features, features.firing_probability),
+        independent if features.structure is None else StructuredSampler(features),
         seeds.root_of(recipe.name, recipe.seed),
         truth_class=truth_class,
         source=source,

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from groundtruth.errors import InputError
 from groundtruth.generators.polytopes import feature_dimensionality, vertices
 from groundtruth.generators.toy_certificate import CertificateError
 from groundtruth.generators.toy_examination import certify
@@ -94,11 +93,27 @@ def test_a_model_that_is_not_what_theory_predicts_has_no_truth():
         trained_toy(seed=0, n_steps=50)
 
 
-def test_a_model_of_features_in_sets_has_no_testbed():
-    with pytest.raises(InputError) as error:
-        toy_testbed(model(np.eye(2), correlated=[(0, 1)]))
-    assert str(error.value) == (
-        "trained: expected inputs without sets for a testbed, got correlated=((0, 1),), "
-        "anticorrelated=(). Its features fire independently; read h of such a model with "
-        "trained.model.run_with_cache(x)."
-    )
+def test_features_in_sets_fire_so_in_the_testbed():
+    square = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1]])  # 0 and 1 orthogonal, each against one
+    world = toy_testbed(model(square, correlated=[(0, 1), (2, 3)]))
+    truth = world.truth.features
+    assert truth.coactivation(0, 1) == pytest.approx(truth.firing_probability[0])
+    assert truth.coactivation(0, 2) == pytest.approx(truth.firing_probability[0] ** 2)
+    assert [c.name for c in truth.equivalence_classes] == ["always_coactive"] * 2
+    assert world.recipe.parameters["correlated"] == [[0, 1], [2, 3]]
+
+
+def test_correlated_features_that_are_not_orthogonal_have_no_certificate():
+    digons = np.array([[1.0, -1, 0, 0], [0, 0, 1, -1]])
+    with pytest.raises(CertificateError, match=r"correlated_cosine: .* got 1 "):
+        toy_testbed(model(digons, correlated=[(0, 1), (2, 3)]))
+
+
+def test_a_set_goes_on_with_the_members_that_are_represented():
+    W = np.array([[1.0, -1, 0.0, 0.0], [0, 0, 0, 1.0]])
+    world = toy_testbed(model(W, anticorrelated=[(0, 1, 2)]))
+    truth = world.truth.features
+    p = model(W, anticorrelated=[(0, 1, 2)]).training.inputs.firing_probability
+    assert truth.names == ("f0", "f1", "f3")
+    assert truth.firing_probability == pytest.approx(p[[0, 1, 3]])
+    assert truth.coactivation(0, 1) == 0

@@ -145,6 +145,7 @@ def check_pairs(model: TrainedToy, within: float, across: float) -> None:
 
 def test_correlated_features_are_orthogonal_and_antipodal_to_the_other_pair(correlated):
     check_pairs(correlated, within=0, across=-1)
+    certify(correlated)
 
 
 def test_anticorrelated_features_are_antipodal_and_orthogonal_to_the_other_pair(anticorrelated):

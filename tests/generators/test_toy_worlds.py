@@ -48,9 +48,10 @@ def test_the_share_check_catches_the_summary_of_another_geometry():
 
 def test_every_geometry_has_a_preset_of_its_name():
     names = {p.name for p in PRESETS}
-    assert names == {f"toy/{g}" for g in GEOMETRIES} | {"toy/polytope", "toy/trained"}
+    trained = ["toy/trained", "toy/trained-correlated", "toy/trained-anticorrelated"]
+    assert names == {f"toy/{g}" for g in GEOMETRIES} | {"toy/polytope", *trained}
     assert all(p.summary.endswith(".") and p.source and p.version >= 1 for p in PRESETS)
-    assert [p.name for p in TRAINED] == ["toy/trained"]
+    assert [p.name for p in TRAINED] == trained
 
 
 @pytest.mark.parametrize("preset", POLYTOPES, ids=lambda p: p.name)
@@ -158,3 +159,23 @@ def test_unknown_parameters_are_refused_with_the_nearest():
     assert str(error.value) == (
         "No parameter of toy/dedicated is called 'probabilities'. Nearest: probability."
     )
+
+
+def test_sets_of_a_polytope_are_in_its_streams_and_its_truth():
+    world = polytope(
+        geometry=["digon", "digon", "dedicated"],
+        probability=[0.3, 0.3, 0.2, 0.2, 0.1],
+        correlated=[(0, 1)],
+        anticorrelated=[(2, 3)],
+        seed=3,
+    )
+    truth = world.truth.features
+    assert truth.firing_probability.tolist() == [0.3, 0.3, 0.1, 0.1, 0.1]
+    assert (truth.coactivation(0, 1), truth.coactivation(2, 3)) == (pytest.approx(0.3), 0)
+    _, codes = world.sample(20_000, seed=1)
+    on = codes.toarray() > 0
+    assert (on[:, 0] == on[:, 1]).all() and not (on[:, 2] & on[:, 3]).any()
+    # Five standard errors of a mean of 20,000 draws: a false alarm in a million.
+    error = np.sqrt(truth.firing_probability / 20_000)
+    assert (np.abs(on.mean(axis=0) - truth.firing_probability) < 5 * error).all()
+    assert polytope(seed=3, **world.recipe.parameters).hash == world.hash
