@@ -33,6 +33,7 @@ from groundtruth.testbed import BLOCK
 
 N_BLOCKS = 8
 THEIR_BATCH = 4096
+GROWTH_FIGURE = Path(__file__).with_name("sampling_growth.png")
 MEMORY_SAMPLES, MEMORY_WIDTH = 8192, 64
 MEMORY_CASES = ((16_384, 60.0), (65_536, 60.0), (16_384, 240.0))
 
@@ -100,8 +101,25 @@ def _growth_with_features() -> None:
         spent, _ = cpu_seconds(ours, lambda: None, 5)
         times.append(spent / N_BLOCKS / BLOCK)
         print(f"{features:>9,} features in 64 dimensions: {1e6 * times[-1]:.1f} us a sample")
-    slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+    slope, height = np.polyfit(np.log(sizes), np.log(times), 1)
     print(f"cost grows as features to the power {slope:.2f}")
+    _draw_growth(np.array(sizes), np.array(times), slope, height)
+
+
+def _draw_growth(sizes: np.ndarray, times: np.ndarray, slope: float, height: float) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(4.5, 3), layout="constrained")
+    axes.loglog(sizes, 1e6 * times, "o", label="measured")
+    fitted = 1e6 * np.exp(height) * sizes**slope
+    axes.loglog(sizes, fitted, "-", lw=1, label=f"features to the power {slope:.2f}")
+    axes.set(xlabel="features", ylabel="CPU-microseconds a sample", ylim=(1, 1000))
+    axes.legend(frameon=False)
+    figure.savefig(GROWTH_FIGURE, dpi=150)
+    print(f"drawn: {GROWTH_FIGURE.name}")
 
 
 def _print_memory() -> None:

@@ -22,6 +22,8 @@ from groundtruth.slabs import Slabs
 from groundtruth.structure import Structure
 from groundtruth.truth import FeatureTruth
 
+_PAIRS = 4096
+
 
 class Firings(NamedTuple):
     """What fires: rows, features and values, all (m,)."""
@@ -89,30 +91,41 @@ class StructuredSampler:
         """The children that fire under `parents`."""
         plan, structure = self._plan, self._plan.structure
         count = plan.n_children[parents.feature]
+        begin = np.cumsum(count) - count
         entry = np.repeat(np.arange(len(count)), count)
-        begin = (np.cumsum(count) - count)[entry]
-        place = np.arange(len(entry)) - begin
-        child = plan.children[plan.first_child[parents.feature[entry]] + place]
-        row = parents.row[entry]
-        # Members of a group with choice "one" share a uniform, and each has its part of [0, 1).
-        contest = begin + plan.leader[child]
+        at = np.arange(len(entry)) + (plan.first_child[parents.feature] - begin)[entry]
+        child, row = plan.children[at], parents.row[entry]
         u = rng.random(len(child))
-        shared = u[contest] if structure.choice == "one" else u
-        happens = (shared >= plan.low[child]) & (shared < plan.high[child])
         loaded = structure.loaded[child]
-        if loaded.any():
-            at = slice(None) if loaded.all() else np.flatnonzero(loaded)
-            inner = np.einsum("ij,ij->i", factors[row[at]], plan.weights[child[at]])
-            happens[at] = u[at] < normal_cdf(inner - plan.offset[child[at]])
+        if loaded.all():
+            happens = u < self._chance(factors, row, child)
+        else:
+            # Members of a group with choice "one" share a uniform; each has its part of [0, 1).
+            shared = u[begin[entry] + plan.leader[child]] if structure.choice == "one" else u
+            happens = (shared >= plan.low[child]) & (shared < plan.high[child])
+            some = np.flatnonzero(loaded)
+            if len(some):
+                happens[some] = u[some] < self._chance(factors, row[some], child[some])
         if forced is not None:
             happens = forced.events(row, child, happens)
         fired = np.flatnonzero(happens)
-        kept, value = self._settled(rng, row[fired], child[fired], contest[fired], forced)
+        contest = begin[entry[fired]] + plan.leader[child[fired]]
+        kept, value = self._settled(rng, row[fired], child[fired], contest, forced)
         fired = fired[kept]
         parent = entry[fired]
         scale = parents.value[parent] / structure.reference[parents.feature[parent]]
         value = np.where(structure.scaled[child[fired]], value * scale, value)
         return Firings(row[fired], child[fired], value)
+
+    def _chance(self, factors: np.ndarray, row: np.ndarray, feature: np.ndarray) -> np.ndarray:
+        """(m,) P(event of feature[r] | factors[row[r]]), of loaded features."""
+        plan, inner = self._plan, np.empty(len(row), dtype=np.float32)
+        # A few at a time: megabytes that are taken and given back cost more than the products.
+        for start in range(0, len(row), _PAIRS):
+            some = slice(start, start + _PAIRS)
+            given, weights = factors.take(row[some], axis=0), plan.weights.take(feature[some], 0)
+            np.einsum("ij,ij->i", given, weights, out=inner[some])
+        return normal_cdf(inner - plan.offset[feature])
 
     def _settled(
         self,
@@ -149,7 +162,9 @@ class StructuredSampler:
     ) -> tuple[np.ndarray, sp.csr_array]:
         truth = self.truth
         kind = np.int32 if n * truth.n_features < 2**31 else np.int64
-        order = np.argsort((firings.row * truth.n_features + firings.feature).astype(kind))
+        # Each level is in order by itself, which a stable sort makes use of.
+        key = (firings.row * truth.n_features + firings.feature).astype(kind)
+        order = np.argsort(key, kind="stable")
         row, feature = firings.row[order], firings.feature[order]
         value = firings.value[order].astype(np.float32)
         if truth.signed:
