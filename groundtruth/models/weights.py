@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from groundtruth.errors import InputError
+from groundtruth.errors import InputError, UnknownName
 
 Activation = Literal["relu", "gelu"]
 
@@ -83,7 +83,7 @@ class Block:
 
     Fields:
         heads: none: the block has no attention.
-        b_O: (d_model,) added once, whatever the number of heads.
+        b_O: (d_model,) added once, whatever the number of heads; zeros where there are none.
         mlp: None: the block has no MLP.
     """
 
@@ -109,7 +109,8 @@ class Weights:
         activation: of every MLP; "gelu" is the exact one, x Phi(x).
 
     Raises:
-        InputError: an array has a shape that does not fit, or numbers that are not finite.
+        InputError: an array has a shape that does not fit, or numbers that are not finite; `bos`
+            and `pad` are not two tokens; an attention bias stands where there are no heads.
     """
 
     W_E: np.ndarray
@@ -124,14 +125,21 @@ class Weights:
     final_norm: Norm | None = None
 
     def __post_init__(self) -> None:
+        _check("W_E", self.W_E, (None, None))
         d = self.d_model
-        _check("W_E", self.W_E, (None, d))
         _check("W_pos", self.W_pos, (None, d))
         for i, block in enumerate(self.blocks):
             _check_block(f"blocks.{i}", block, d)
         _check("W_U", self.W_U, (d, None))
         _check("b_U", self.b_U, (self.W_U.shape[1],))
         _check_norm("final_norm", self.final_norm, d)
+        if len({self.bos, self.pad} & set(range(self.n_tokens))) < 2:
+            raise InputError(
+                f"bos, pad: expected two different tokens below {self.n_tokens}, "
+                f"got {self.bos} and {self.pad}."
+            )
+        if self.activation not in ("relu", "gelu"):
+            raise UnknownName("activation", self.activation, ("relu", "gelu"))
 
     @property
     def d_model(self) -> int:
@@ -153,6 +161,8 @@ class Weights:
 
 def _check_block(where: str, block: Block, d: int) -> None:
     _check(f"{where}.b_O", block.b_O, (d,))
+    if not block.heads and block.b_O.any():
+        raise InputError(f"{where}.b_O: expected zeros in a block without heads, got others.")
     _check_norm(f"{where}.norm_attention", block.norm_attention, d)
     _check_norm(f"{where}.norm_mlp", block.norm_mlp, d)
     for h, head in enumerate(block.heads):

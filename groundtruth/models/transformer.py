@@ -1,0 +1,321 @@
+"""The small transformer in torch: batched, trainable, with sites named as TransformerLens does.
+
+    hook_embed, hook_pos_embed                        (batch, position, d_model)
+    blocks.i.hook_resid_pre, _mid, _post              (batch, position, d_model)
+    blocks.i.ln1, blocks.i.ln2, ln_final              .hook_scale (batch, position, 1), and
+                                                      .hook_normalized, before scale and shift
+    blocks.i.attn.hook_q, hook_k                      (batch, position, head, widest d_head)
+    blocks.i.attn.hook_v, hook_z                      (batch, position, head, widest d_value)
+    blocks.i.attn.hook_attn_scores, hook_pattern      (batch, head, query, key)
+    blocks.i.attn.hook_result                         (batch, position, head, d_model)
+    blocks.i.hook_attn_out, blocks.i.hook_mlp_out     (batch, position, d_model)
+    blocks.i.mlp.hook_pre, hook_post                  (batch, position, d_mlp)
+
+What a model lacks (a norm, a block's attention or MLP) has no sites. Where heads differ in width,
+the narrower ones end in zeros at hook_q to hook_z, which nothing reads. Tensors that the
+computation itself does not lay out so are laid out only where a hook is attached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from groundtruth.models.head_layout import HeadLayout, pack, side_by_side, unpack
+from groundtruth.models.hooks import Hook, HookPoint, NamesFilter, attached, chosen, hook_points
+from groundtruth.models.tokens import check_tokens
+from groundtruth.models.weights import MLP, Activation, Block, Norm, Weights
+
+
+class Transformer(torch.nn.Module):
+    """`weights` as a torch module; the formulas are in `groundtruth.models.weights`.
+
+    What stands at padding positions is computed and finite, but means nothing.
+
+    Args:
+        weights: what it starts from; every array becomes a parameter.
+        dtype: of the parameters.
+
+    Example:
+        >>> eye = np.eye(3)
+        >>> model = Transformer(Weights(eye, 0 * eye, (), eye, np.zeros(3), bos=0, pad=1))
+        >>> logits, cache = model.run_with_cache([[0, 2]])
+        >>> logits[0, 1].tolist(), list(cache)
+        ([0.0, 0.0, 1.0], ['hook_embed', 'hook_pos_embed'])
+        >>> edited = model.run_with_hooks([[0, 2]], [("hook_embed", lambda x, hook: 2 * x)])
+        >>> edited[0, 1].tolist()
+        [0.0, 0.0, 2.0]
+    """
+
+    def __init__(self, weights: Weights, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.bos, self.pad, self.causal = weights.bos, weights.pad, weights.causal
+        self.activation: Activation = weights.activation
+        self.W_E, self.W_pos = _parameter(weights.W_E), _parameter(weights.W_pos)
+        self.hook_embed, self.hook_pos_embed = HookPoint(), HookPoint()
+        blocks = [TransformerBlock(block, weights.activation) for block in weights.blocks]
+        self.blocks = torch.nn.ModuleList(blocks)
+        self.ln_final = _norm(weights.final_norm)
+        self.W_U, self.b_U = _parameter(weights.W_U), _parameter(weights.b_U)
+        self.to(dtype)
+        self.hook_points = hook_points(self)
+
+    @property
+    def n_tokens(self) -> int:
+        return self.W_E.shape[0]
+
+    @property
+    def n_positions(self) -> int:
+        return self.W_pos.shape[0]
+
+    def forward(self, tokens: Any) -> torch.Tensor:
+        """Outputs (batch, position, n_outputs) of token ids (batch, position).
+
+        Raises:
+            InputError: tokens that are no rows of known ids that begin with `bos`.
+        """
+        tokens = self.as_tokens(tokens)
+        x, mask = self.embed(tokens), self.mask(tokens)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.unembed(x)
+
+    def as_tokens(self, tokens: Any) -> torch.Tensor:
+        """Checked token ids, on the model's device."""
+        tokens = torch.as_tensor(tokens, device=self.W_E.device)
+        check_tokens(self, tokens)
+        return tokens.long()
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What enters the first block."""
+        position = self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
+        return self.hook_embed(self.W_E[tokens]) + self.hook_pos_embed(position)
+
+    def mask(self, tokens: torch.Tensor) -> torch.Tensor:
+        """0 where a query may see a key and -inf elsewhere, for every head: (batch, 1, query, key)
+        with a single query where all see the same."""
+        hidden = (tokens == self.pad)[:, None, None, :]
+        if self.causal:
+            length = tokens.shape[1]
+            hidden = hidden | hidden.new_ones(length, length).triu(1)
+        return torch.zeros_like(hidden, dtype=self.W_E.dtype).masked_fill_(hidden, -torch.inf)
+
+    def unembed(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs that the last residual vector is read as."""
+        return functional.linear(self.ln_final(x), self.W_U.T, self.b_U)
+
+    def hooks(self, fwd_hooks: Sequence[tuple[str, Hook]]) -> AbstractContextManager[None]:
+        """(site, fn) pairs attached while the block runs; see `run_with_hooks`."""
+        return attached(self.hook_points, fwd_hooks)
+
+    def run_with_hooks(self, tokens: Any, fwd_hooks: Sequence[tuple[str, Hook]]) -> torch.Tensor:
+        """The outputs, with activations read or replaced on the way.
+
+        Args:
+            tokens: (batch, position).
+            fwd_hooks: (site, fn) pairs, run in their order; fn(activation, hook) returns what
+                replaces the activation, or None. They are taken off again, after an error too.
+
+        Raises:
+            UnknownName: no such site.
+        """
+        with self.hooks(fwd_hooks):
+            return self(tokens)
+
+    def run_with_cache(
+        self, tokens: Any, names_filter: NamesFilter = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The outputs, and activations by site, detached.
+
+        Args:
+            tokens: (batch, position).
+            names_filter: a site, several, or a function that says whether to keep a site; all if
+                None.
+
+        Raises:
+            UnknownName: no such site.
+        """
+        cache: dict[str, torch.Tensor] = {}
+
+        def keep(activation: torch.Tensor, hook: HookPoint) -> None:
+            cache[hook.name] = activation.detach()
+
+        with self.hooks([(name, keep) for name in chosen(self.hook_points, names_filter)]):
+            return self(tokens), cache
+
+    def to_weights(self) -> Weights:
+        """The parameters as they are now, in float64."""
+        return Weights(
+            W_E=_array(self.W_E),
+            W_pos=_array(self.W_pos),
+            blocks=tuple(block.to_block() for block in self.blocks),
+            W_U=_array(self.W_U),
+            b_U=_array(self.b_U),
+            bos=self.bos,
+            pad=self.pad,
+            causal=self.causal,
+            activation=self.activation,
+            final_norm=_to_norm(self.ln_final),
+        )
+
+
+class TransformerBlock(torch.nn.Module):
+    """Attention, then an MLP, each added to the residual stream; either may be missing."""
+
+    def __init__(self, block: Block, activation: Activation) -> None:
+        super().__init__()
+        self.d_model = len(block.b_O)
+        self.hook_resid_pre = HookPoint()
+        self.attn = None
+        if block.heads:
+            self.ln1 = _norm(block.norm_attention)
+            self.attn = Attention(block)
+            self.hook_attn_out = HookPoint()
+        self.hook_resid_mid = HookPoint()
+        self.mlp = None
+        if block.mlp is not None:
+            self.ln2 = _norm(block.norm_mlp)
+            self.mlp = HiddenLayer(block.mlp, activation)
+            self.hook_mlp_out = HookPoint()
+        self.hook_resid_post = HookPoint()
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        x = self.hook_resid_pre(x)
+        if self.attn is not None:
+            x = x + self.hook_attn_out(self.attn(self.ln1(x), mask))
+        x = self.hook_resid_mid(x)
+        if self.mlp is not None:
+            x = x + self.hook_mlp_out(self.mlp(self.ln2(x)))
+        return self.hook_resid_post(x)
+
+    def to_block(self) -> Block:
+        return Block(
+            heads=() if self.attn is None else self.attn.to_heads(),
+            b_O=np.zeros(self.d_model) if self.attn is None else _array(self.attn.b_O),
+            mlp=None if self.mlp is None else self.mlp.to_mlp(),
+            norm_attention=None if self.attn is None else _to_norm(self.ln1),
+            norm_mlp=None if self.mlp is None else _to_norm(self.ln2),
+        )
+
+
+class Attention(torch.nn.Module):
+    """Heads side by side, packed as in `groundtruth.models.head_layout`."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.layout, *packed = pack(block.heads)
+        self.W_QKV, self.b_QKV, self.W_O = (_parameter(array) for array in packed)
+        self.b_O = _parameter(block.b_O)
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
+        self.hook_z, self.hook_result = HookPoint(), HookPoint()
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        z = self.attend(self.project(x), mask)
+        if self.hook_result.hooked:
+            return self.hook_result(self.results(z)).sum(-2) + self.b_O
+        return functional.linear(_joined(z), self.W_O.T, self.b_O)
+
+    def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+        """q, k, v (batch, head, position, width) of each group of heads."""
+        parts = self.layout.split(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        points = (self.hook_q, self.hook_k, self.hook_v)
+        if not any(point.hooked for point in points):
+            return parts
+        return list(zip(*(self._through(p, list(t)) for p, t in zip(points, zip(*parts)))))
+
+    def attend(
+        self, parts: list[tuple[torch.Tensor, ...]], mask: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
+        scores = [q @ k.transpose(-1, -2) + mask for q, k, _ in parts]
+        scores = self._through(self.hook_attn_scores, scores, by_position=False)
+        patterns = [score.softmax(-1) for score in scores]
+        patterns = self._through(self.hook_pattern, patterns, by_position=False)
+        return self._through(self.hook_z, [p @ v for p, (_, _, v) in zip(patterns, parts)])
+
+    def results(self, zs: list[torch.Tensor]) -> torch.Tensor:
+        """What each head writes, (batch, position, head, d_model), without b_O."""
+        written = []
+        for group, z in zip(self.layout.groups, zs):
+            n, rows = len(group.heads), slice(group.row, group.row + len(group.heads) * z.shape[-1])
+            W_O = self.W_O[rows].reshape(n, z.shape[-1], -1)
+            written.append(torch.einsum("bhpv,hvd->bphd", z, W_O))
+        return torch.cat(written, -2)[:, :, self.layout.order]
+
+    def _through(
+        self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True
+    ) -> list[torch.Tensor]:
+        """`parts`, (batch, head, position, width) of each group, as hooks on `point` leave them."""
+        if not point.hooked:
+            return parts
+        widths = [part.shape[-1] for part in parts]
+        padded = [functional.pad(part, (0, max(widths) - part.shape[-1])) for part in parts]
+        wide = torch.cat(padded, 1)[:, self.layout.order]
+        wide = point(wide.transpose(1, 2)).transpose(1, 2) if by_position else point(wide)
+        groups = self.layout.groups
+        return [wide[:, group.heads, :, :width] for group, width in zip(groups, widths)]
+
+    def to_heads(self) -> tuple[Any, ...]:
+        return unpack(self.layout, _array(self.W_QKV), _array(self.b_QKV), _array(self.W_O))
+
+
+class HiddenLayer(torch.nn.Module):
+    """activation(x W_in + b_in) W_out + b_out."""
+
+    def __init__(self, layer: MLP, activation: Activation) -> None:
+        super().__init__()
+        self.W_in, self.b_in = _parameter(layer.W_in), _parameter(layer.b_in)
+        self.W_out, self.b_out = _parameter(layer.W_out), _parameter(layer.b_out)
+        self.activate = functional.relu if activation == "relu" else functional.gelu
+        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pre = self.hook_pre(functional.linear(x, self.W_in.T, self.b_in))
+        return functional.linear(self.hook_post(self.activate(pre)), self.W_out.T, self.b_out)
+
+    def to_mlp(self) -> MLP:
+        return MLP(_array(self.W_in), _array(self.b_in), _array(self.W_out), _array(self.b_out))
+
+
+class Normalisation(torch.nn.Module):
+    """LayerNorm or RMSNorm."""
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        self.eps, self.center = norm.eps, norm.center
+        self.scale, self.shift = _parameter(norm.scale), _parameter(norm.shift)
+        self.hook_scale, self.hook_normalized = HookPoint(), HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.center:
+            x = x - x.mean(-1, keepdim=True)
+        scale = self.hook_scale((x.square().mean(-1, keepdim=True) + self.eps).sqrt())
+        return self.hook_normalized(x / scale) * self.scale + self.shift
+
+
+def _norm(norm: Norm | None) -> torch.nn.Module:
+    return torch.nn.Identity() if norm is None else Normalisation(norm)
+
+
+def _to_norm(module: torch.nn.Module) -> Norm | None:
+    if not isinstance(module, Normalisation):
+        return None
+    return Norm(_array(module.scale), _array(module.shift), module.eps, module.center)
+
+
+def _joined(zs: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([side_by_side(z) for z in zs], -1) if len(zs) > 1 else side_by_side(zs[0])
+
+
+def _parameter(array: np.ndarray) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.tensor(array))
+
+
+def _array(parameter: torch.Tensor) -> np.ndarray:
+    return parameter.detach().cpu().double().numpy().copy()
