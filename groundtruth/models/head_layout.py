@@ -126,7 +126,6 @@ def unpack(
     heads = []
     for head in range(len(layout.widths)):
         q, k, v = layout.columns(head)
-        rows = W_O[layout.rows(head)]
-        pairs = [array for part in (q, k, v) for array in (W_QKV[:, part], b_QKV[part])]
-        heads.append(Head(*pairs, rows))
+        arrays = [array for part in (q, k, v) for array in (W_QKV[:, part], b_QKV[part])]
+        heads.append(Head(*arrays, W_O=W_O[layout.rows(head)]))
     return tuple(heads)

@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from groundtruth.models.head_layout import HeadLayout, pack, side_by_side, unpack
+from groundtruth.models.attention import Attention
 from groundtruth.models.hooks import Hook, HookPoint, NamesFilter, attached, chosen, hook_points
+from groundtruth.models.layers import HiddenLayer, make_norm, parameter, to_array, to_norm
 from groundtruth.models.tokens import check_tokens
-from groundtruth.models.weights import MLP, Activation, Block, Norm, Weights
+from groundtruth.models.weights import Activation, Block, Weights
 
 
 class Transformer(torch.nn.Module):
@@ -56,12 +57,12 @@ class Transformer(torch.nn.Module):
         super().__init__()
         self.bos, self.pad, self.causal = weights.bos, weights.pad, weights.causal
         self.activation: Activation = weights.activation
-        self.W_E, self.W_pos = _parameter(weights.W_E), _parameter(weights.W_pos)
+        self.W_E, self.W_pos = parameter(weights.W_E), parameter(weights.W_pos)
         self.hook_embed, self.hook_pos_embed = HookPoint(), HookPoint()
         blocks = [TransformerBlock(block, weights.activation) for block in weights.blocks]
         self.blocks = torch.nn.ModuleList(blocks)
-        self.ln_final = _norm(weights.final_norm)
-        self.W_U, self.b_U = _parameter(weights.W_U), _parameter(weights.b_U)
+        self.ln_final = make_norm(weights.final_norm)
+        self.W_U, self.b_U = parameter(weights.W_U), parameter(weights.b_U)
         self.to(dtype)
         self.hook_points = hook_points(self)
 
@@ -81,7 +82,7 @@ class Transformer(torch.nn.Module):
         """
         tokens = self.as_tokens(tokens)
         x, mask = self.embed(tokens), self.mask(tokens)
-        for block in self.blocks:
+        for block in self.each_block():
             x = block(x, mask)
         return self.unembed(x)
 
@@ -108,6 +109,10 @@ class Transformer(torch.nn.Module):
     def unembed(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs that the last residual vector is read as."""
         return functional.linear(self.ln_final(x), self.W_U.T, self.b_U)
+
+    def each_block(self) -> list[TransformerBlock]:
+        """The blocks, in order."""
+        return [block for block in self.blocks if isinstance(block, TransformerBlock)]
 
     def hooks(self, fwd_hooks: Sequence[tuple[str, Hook]]) -> AbstractContextManager[None]:
         """(site, fn) pairs attached while the block runs; see `run_with_hooks`."""
@@ -151,16 +156,16 @@ class Transformer(torch.nn.Module):
     def to_weights(self) -> Weights:
         """The parameters as they are now, in float64."""
         return Weights(
-            W_E=_array(self.W_E),
-            W_pos=_array(self.W_pos),
-            blocks=tuple(block.to_block() for block in self.blocks),
-            W_U=_array(self.W_U),
-            b_U=_array(self.b_U),
+            W_E=to_array(self.W_E),
+            W_pos=to_array(self.W_pos),
+            blocks=tuple(block.to_block() for block in self.each_block()),
+            W_U=to_array(self.W_U),
+            b_U=to_array(self.b_U),
             bos=self.bos,
             pad=self.pad,
             causal=self.causal,
             activation=self.activation,
-            final_norm=_to_norm(self.ln_final),
+            final_norm=to_norm(self.ln_final),
         )
 
 
@@ -173,13 +178,13 @@ class TransformerBlock(torch.nn.Module):
         self.hook_resid_pre = HookPoint()
         self.attn = None
         if block.heads:
-            self.ln1 = _norm(block.norm_attention)
+            self.ln1 = make_norm(block.norm_attention)
             self.attn = Attention(block)
             self.hook_attn_out = HookPoint()
         self.hook_resid_mid = HookPoint()
         self.mlp = None
         if block.mlp is not None:
-            self.ln2 = _norm(block.norm_mlp)
+            self.ln2 = make_norm(block.norm_mlp)
             self.mlp = HiddenLayer(block.mlp, activation)
             self.hook_mlp_out = HookPoint()
         self.hook_resid_post = HookPoint()
@@ -196,126 +201,8 @@ class TransformerBlock(torch.nn.Module):
     def to_block(self) -> Block:
         return Block(
             heads=() if self.attn is None else self.attn.to_heads(),
-            b_O=np.zeros(self.d_model) if self.attn is None else _array(self.attn.b_O),
+            b_O=np.zeros(self.d_model) if self.attn is None else to_array(self.attn.b_O),
             mlp=None if self.mlp is None else self.mlp.to_mlp(),
-            norm_attention=None if self.attn is None else _to_norm(self.ln1),
-            norm_mlp=None if self.mlp is None else _to_norm(self.ln2),
+            norm_attention=None if self.attn is None else to_norm(self.ln1),
+            norm_mlp=None if self.mlp is None else to_norm(self.ln2),
         )
-
-
-class Attention(torch.nn.Module):
-    """Heads side by side, packed as in `groundtruth.models.head_layout`."""
-
-    def __init__(self, block: Block) -> None:
-        super().__init__()
-        self.layout, *packed = pack(block.heads)
-        self.W_QKV, self.b_QKV, self.W_O = (_parameter(array) for array in packed)
-        self.b_O = _parameter(block.b_O)
-        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
-        self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
-        self.hook_z, self.hook_result = HookPoint(), HookPoint()
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        z = self.attend(self.project(x), mask)
-        if self.hook_result.hooked:
-            return self.hook_result(self.results(z)).sum(-2) + self.b_O
-        return functional.linear(_joined(z), self.W_O.T, self.b_O)
-
-    def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-        """q, k, v (batch, head, position, width) of each group of heads."""
-        parts = self.layout.split(functional.linear(x, self.W_QKV.T, self.b_QKV))
-        points = (self.hook_q, self.hook_k, self.hook_v)
-        if not any(point.hooked for point in points):
-            return parts
-        return list(zip(*(self._through(p, list(t)) for p, t in zip(points, zip(*parts)))))
-
-    def attend(
-        self, parts: list[tuple[torch.Tensor, ...]], mask: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
-        scores = [q @ k.transpose(-1, -2) + mask for q, k, _ in parts]
-        scores = self._through(self.hook_attn_scores, scores, by_position=False)
-        patterns = [score.softmax(-1) for score in scores]
-        patterns = self._through(self.hook_pattern, patterns, by_position=False)
-        return self._through(self.hook_z, [p @ v for p, (_, _, v) in zip(patterns, parts)])
-
-    def results(self, zs: list[torch.Tensor]) -> torch.Tensor:
-        """What each head writes, (batch, position, head, d_model), without b_O."""
-        written = []
-        for group, z in zip(self.layout.groups, zs):
-            n, rows = len(group.heads), slice(group.row, group.row + len(group.heads) * z.shape[-1])
-            W_O = self.W_O[rows].reshape(n, z.shape[-1], -1)
-            written.append(torch.einsum("bhpv,hvd->bphd", z, W_O))
-        return torch.cat(written, -2)[:, :, self.layout.order]
-
-    def _through(
-        self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True
-    ) -> list[torch.Tensor]:
-        """`parts`, (batch, head, position, width) of each group, as hooks on `point` leave them."""
-        if not point.hooked:
-            return parts
-        widths = [part.shape[-1] for part in parts]
-        padded = [functional.pad(part, (0, max(widths) - part.shape[-1])) for part in parts]
-        wide = torch.cat(padded, 1)[:, self.layout.order]
-        wide = point(wide.transpose(1, 2)).transpose(1, 2) if by_position else point(wide)
-        groups = self.layout.groups
-        return [wide[:, group.heads, :, :width] for group, width in zip(groups, widths)]
-
-    def to_heads(self) -> tuple[Any, ...]:
-        return unpack(self.layout, _array(self.W_QKV), _array(self.b_QKV), _array(self.W_O))
-
-
-class HiddenLayer(torch.nn.Module):
-    """activation(x W_in + b_in) W_out + b_out."""
-
-    def __init__(self, layer: MLP, activation: Activation) -> None:
-        super().__init__()
-        self.W_in, self.b_in = _parameter(layer.W_in), _parameter(layer.b_in)
-        self.W_out, self.b_out = _parameter(layer.W_out), _parameter(layer.b_out)
-        self.activate = functional.relu if activation == "relu" else functional.gelu
-        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pre = self.hook_pre(functional.linear(x, self.W_in.T, self.b_in))
-        return functional.linear(self.hook_post(self.activate(pre)), self.W_out.T, self.b_out)
-
-    def to_mlp(self) -> MLP:
-        return MLP(_array(self.W_in), _array(self.b_in), _array(self.W_out), _array(self.b_out))
-
-
-class Normalisation(torch.nn.Module):
-    """LayerNorm or RMSNorm."""
-
-    def __init__(self, norm: Norm) -> None:
-        super().__init__()
-        self.eps, self.center = norm.eps, norm.center
-        self.scale, self.shift = _parameter(norm.scale), _parameter(norm.shift)
-        self.hook_scale, self.hook_normalized = HookPoint(), HookPoint()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.center:
-            x = x - x.mean(-1, keepdim=True)
-        scale = self.hook_scale((x.square().mean(-1, keepdim=True) + self.eps).sqrt())
-        return self.hook_normalized(x / scale) * self.scale + self.shift
-
-
-def _norm(norm: Norm | None) -> torch.nn.Module:
-    return torch.nn.Identity() if norm is None else Normalisation(norm)
-
-
-def _to_norm(module: torch.nn.Module) -> Norm | None:
-    if not isinstance(module, Normalisation):
-        return None
-    return Norm(_array(module.scale), _array(module.shift), module.eps, module.center)
-
-
-def _joined(zs: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([side_by_side(z) for z in zs], -1) if len(zs) > 1 else side_by_side(zs[0])
-
-
-def _parameter(array: np.ndarray) -> torch.nn.Parameter:
-    return torch.nn.Parameter(torch.tensor(array))
-
-
-def _array(parameter: torch.Tensor) -> np.ndarray:
-    return parameter.detach().cpu().double().numpy().copy()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
-from random_weights import cases, random_tokens, random_weights
+from random_weights import cases
 
 from groundtruth.models import numpy_reference
 from groundtruth.models.transformer import Transformer
