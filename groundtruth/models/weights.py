@@ -158,6 +158,11 @@ class Weights:
     def n_outputs(self) -> int:
         return self.W_U.shape[1]
 
+    @property
+    def components(self) -> tuple[tuple[int, bool], ...]:
+        """For each block how many heads it has, and whether an MLP."""
+        return tuple((len(block.heads), block.mlp is not None) for block in self.blocks)
+
 
 def _check_block(where: str, block: Block, d: int) -> None:
     _check(f"{where}.b_O", block.b_O, (d,))
