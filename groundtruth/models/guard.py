@@ -1,8 +1,8 @@
 """What a method leaves behind on a model: found, said, and put right.
 
-    with guarded(model) as damage:
-        method(model)
-    damage.hooks, damage.weights_changed       # both empty or False for a method that cleans up
+with guarded(model) as damage:
+    method(model)
+damage.hooks, damage.weights_changed       # both empty or False for a method that cleans up
 """
 
 from __future__ import annotations

@@ -28,9 +28,7 @@ def by_hand(weights, tokens, source, chosen):
         )
 
     written["embed"] = weights.W_E[tokens]
-    written["pos_embed"] = np.broadcast_to(
-        weights.W_pos[: tokens.shape[1]], written["embed"].shape
-    )
+    written["pos_embed"] = np.broadcast_to(weights.W_pos[: tokens.shape[1]], written["embed"].shape)
     visible = reference.visible_keys(weights, tokens)
     for i, block in enumerate(weights.blocks):
         results = {}
@@ -162,9 +160,9 @@ def test_shares_between_are_differentiable():
 
 
 def test_what_cannot_be_patched_is_refused():
-    weights, tokens, model, _, source = small()
+    _, tokens, model, _, source = small()
     edge = Edge("embed", "a0.h0")
-    with pytest.raises(UnknownName, match="No edge is called 'm1 > a0.h0'"):
+    with pytest.raises(UnknownName, match=r"No edge is called 'm1 > a0\.h0'"):
         run_with_edges(model, tokens, source, [Edge("m1", "a0.h0")])
     with pytest.raises(InputError) as error:
         run_with_edges(model, tokens, source, [edge, Edge("embed", "a0.h0.k")])
