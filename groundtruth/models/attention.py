@@ -63,15 +63,28 @@ class Attention(torch.nn.Module):
         joined = torch.cat(rows, -1) if len(rows) > 1 else rows[0]
         return functional.linear(joined, self.W_O.T, self.b_O)
 
+    def weight(self, head: int, letter: int) -> torch.Tensor:
+        """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
+        return self.W_QKV[:, self.layout.columns(head)[letter]]
+
     def replace(
-        self, parts: list[tuple[torch.Tensor, ...]], head: int, letter: int, x: torch.Tensor
+        self,
+        parts: list[tuple[torch.Tensor, ...]],
+        head: int,
+        letter: int,
+        rows: torch.Tensor,
+        x: torch.Tensor,
     ) -> None:
-        """Let one head read `x` for its q, k or v (`letter` 0 to 2), in place."""
+        """Let one head read `x` (row, batch, position, d_model) for its q, k or v, in place.
+
+        `parts` holds the projections of rows times batch sequences; `rows` says which are read.
+        """
         columns = self.layout.columns(head)[letter]
         read = functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
         for group, part in zip(self.layout.groups, parts):
             if head in group.heads:
-                part[letter][:, group.heads.index(head)] = read
+                by_row = part[letter].unflatten(0, (-1, x.shape[1]))
+                by_row[rows, :, group.heads.index(head)] = read
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True

@@ -13,6 +13,7 @@ from groundtruth.errors import InputError, UnknownName
 from groundtruth.models import graph
 from groundtruth.models import numpy_reference as reference
 from groundtruth.models.edge_patching import run_with_edges, writer_outputs
+from groundtruth.models.edge_run import EdgeRun
 from groundtruth.models.graph import Edge
 from groundtruth.models.transformer import Transformer
 
@@ -153,7 +154,7 @@ def test_shares_between_are_differentiable():
         return run_with_edges(model, tokens, source, edges, shares).square().sum()
 
     loss(shares).backward()
-    step = 1e-6 * torch.ones(len(edges), dtype=torch.float64).diag()[0]
+    step = 1e-6 * torch.eye(len(edges), dtype=torch.float64)[0]
     slope = (loss(shares + step) - loss(shares - step)).item() / 2e-6
     assert shares.grad is not None
     assert slope == pytest.approx(shares.grad[:, 0].sum().item(), rel=1e-4)
@@ -179,3 +180,45 @@ def test_what_cannot_be_patched_is_refused():
         "source: embed: expected shape (3, 4, 6), or what broadcasts to it, got (3, 6, 6). "
         "Patch between batches of equal size and length."
     )
+
+
+def test_a_set_joins_the_batch_only_where_it_matters(monkeypatch):
+    rows = []
+    own = EdgeRun.branch
+
+    def branch(self, groups):
+        own(self, groups)
+        rows.append(len(self.residual))
+
+    monkeypatch.setattr(EdgeRun, "branch", branch)
+    weights, tokens, model, _, source = small()
+    edges = graph.edges(weights, "qkv")
+    run_with_edges(model, tokens, source, edges, np.eye(len(edges)))
+    live = [edge for edge in edges if edge.writer != "pos_embed"]  # which no other run changes
+    assert rows[-1] == 1 + len(live)
+    assert rows == sorted(rows) and rows[0] < rows[-1]
+    # A head that reads nothing of what the tokens write.
+    rows.clear()
+    with torch.no_grad():
+        model.blocks[0].attn.W_QKV.zero_()
+        model.blocks[1].attn.W_QKV.zero_()
+    written = writer_outputs(model, tokens)
+    into_heads = [edge for edge in edges if edge.reader[0] == "a"]
+    source = {name: value + 1 for name, value in written.items()}
+    run_with_edges(model, tokens, source, into_heads, np.eye(len(into_heads)))
+    assert set(rows) == {1}
+
+
+def test_the_gradient_at_zero_is_the_effect_to_first_order():
+    weights, tokens, model, _, source = small(activation="gelu")
+    edges = graph.edges(weights, "qkv")
+    shares = torch.zeros(1, len(edges), dtype=torch.float64, requires_grad=True)
+    run_with_edges(model, tokens, source, edges, shares).sum().backward()
+    step = 1e-6 * np.eye(len(edges))
+    up, down = (
+        run_with_edges(model, tokens, source, edges, s).sum((1, 2, 3)) for s in (step, -step)
+    )
+    slopes = ((up - down) / 2e-6).detach().numpy()
+    assert shares.grad is not None
+    # Central differences of sums of some hundred outputs of size 100, rounded at 1e-16.
+    assert shares.grad[0].numpy() == pytest.approx(slopes, rel=1e-4, abs=1e-4)
