@@ -15,12 +15,14 @@ an export to a library that divides multiplies first. Padding is never attended 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from groundtruth.errors import InputError
+from groundtruth import hashing
+from groundtruth.errors import InputError, UnknownName
 
 Activation = Literal["relu", "gelu"]
 
@@ -83,7 +85,7 @@ class Block:
 
     Fields:
         heads: none: the block has no attention.
-        b_O: (d_model,) added once, whatever the number of heads.
+        b_O: (d_model,) added once, whatever the number of heads; zeros where there are none.
         mlp: None: the block has no MLP.
     """
 
@@ -109,7 +111,8 @@ class Weights:
         activation: of every MLP; "gelu" is the exact one, x Phi(x).
 
     Raises:
-        InputError: an array has a shape that does not fit, or numbers that are not finite.
+        InputError: an array has a shape that does not fit, or numbers that are not finite; `bos`
+            and `pad` are not two tokens; an attention bias stands where there are no heads.
     """
 
     W_E: np.ndarray
@@ -124,14 +127,21 @@ class Weights:
     final_norm: Norm | None = None
 
     def __post_init__(self) -> None:
+        _check("W_E", self.W_E, (None, None))
         d = self.d_model
-        _check("W_E", self.W_E, (None, d))
         _check("W_pos", self.W_pos, (None, d))
         for i, block in enumerate(self.blocks):
             _check_block(f"blocks.{i}", block, d)
         _check("W_U", self.W_U, (d, None))
         _check("b_U", self.b_U, (self.W_U.shape[1],))
         _check_norm("final_norm", self.final_norm, d)
+        if len({self.bos, self.pad} & set(range(self.n_tokens))) < 2:
+            raise InputError(
+                f"bos, pad: expected two different tokens below {self.n_tokens}, "
+                f"got {self.bos} and {self.pad}."
+            )
+        if self.activation not in ("relu", "gelu"):
+            raise UnknownName("activation", self.activation, ("relu", "gelu"))
 
     @property
     def d_model(self) -> int:
@@ -150,9 +160,41 @@ class Weights:
     def n_outputs(self) -> int:
         return self.W_U.shape[1]
 
+    @property
+    def components(self) -> tuple[tuple[int, bool], ...]:
+        """For each block how many heads it has, and whether an MLP."""
+        return tuple((len(block.heads), block.mlp is not None) for block in self.blocks)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array by name, such as W_E, blocks.0.heads.1.W_Q and blocks.0.norm_mlp.scale."""
+        return {k: v for k, v in _leaves("", self) if isinstance(v, np.ndarray)}
+
+    def settings(self) -> dict[str, Any]:
+        """Everything else by name, such as causal and final_norm.eps; None for what is missing."""
+        return {k: v for k, v in _leaves("", self) if not isinstance(v, np.ndarray)}
+
+    @property
+    def hash(self) -> str:
+        """Content hash of arrays and settings."""
+        return hashing.content_hash(self.settings(), self.arrays())
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if is_dataclass(value):
+        parts = [(field.name, getattr(value, field.name)) for field in fields(value)]
+    elif isinstance(value, tuple):
+        parts = [(str(i), part) for i, part in enumerate(value)]
+    else:
+        yield name, value
+        return
+    for key, part in parts:
+        yield from _leaves(f"{name}.{key}" if name else key, part)
+
 
 def _check_block(where: str, block: Block, d: int) -> None:
     _check(f"{where}.b_O", block.b_O, (d,))
+    if not block.heads and block.b_O.any():
+        raise InputError(f"{where}.b_O: expected zeros in a block without heads, got others.")
     _check_norm(f"{where}.norm_attention", block.norm_attention, d)
     _check_norm(f"{where}.norm_mlp", block.norm_mlp, d)
     for h, head in enumerate(block.heads):

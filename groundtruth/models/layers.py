@@ -1,0 +1,70 @@
+"""The MLP and the norms in torch, and how arrays become parameters and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from groundtruth.models.hooks import HookPoint
+from groundtruth.models.weights import MLP, Activation, Norm
+
+
+class HiddenLayer(torch.nn.Module):
+    """activation(x W_in + b_in) W_out + b_out."""
+
+    def __init__(self, layer: MLP, activation: Activation) -> None:
+        super().__init__()
+        self.W_in, self.b_in = parameter(layer.W_in), parameter(layer.b_in)
+        self.W_out, self.b_out = parameter(layer.W_out), parameter(layer.b_out)
+        self.activation = activation
+        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pre = self.hook_pre(functional.linear(x, self.W_in.T, self.b_in))
+        return functional.linear(self.hook_post(self.activate(pre)), self.W_out.T, self.b_out)
+
+    def activate(self, pre: torch.Tensor) -> torch.Tensor:
+        if self.activation == "gelu":
+            return functional.gelu(pre)
+        # In place saves the largest allocation; a hook may have kept what it saw.
+        return functional.relu(pre, inplace=not self.hook_pre.hooked)
+
+    def to_mlp(self) -> MLP:
+        return MLP(
+            to_array(self.W_in), to_array(self.b_in), to_array(self.W_out), to_array(self.b_out)
+        )
+
+
+class Normalisation(torch.nn.Module):
+    """LayerNorm or RMSNorm."""
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        self.eps, self.center = norm.eps, norm.center
+        self.scale, self.shift = parameter(norm.scale), parameter(norm.shift)
+        self.hook_scale, self.hook_normalized = HookPoint(), HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.center:
+            x = x - x.mean(-1, keepdim=True)
+        scale = self.hook_scale((x.square().mean(-1, keepdim=True) + self.eps).sqrt())
+        return self.hook_normalized(x / scale) * self.scale + self.shift
+
+
+def make_norm(norm: Norm | None) -> torch.nn.Module:
+    return torch.nn.Identity() if norm is None else Normalisation(norm)
+
+
+def to_norm(module: torch.nn.Module) -> Norm | None:
+    if not isinstance(module, Normalisation):
+        return None
+    return Norm(to_array(module.scale), to_array(module.shift), module.eps, module.center)
+
+
+def parameter(array: np.ndarray) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.tensor(array))
+
+
+def to_array(parameter: torch.Tensor) -> np.ndarray:
+    return parameter.detach().cpu().double().numpy().copy()
