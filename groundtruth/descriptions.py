@@ -72,9 +72,11 @@ def _oracles(world: Testbed, watch: Watch, steps: int) -> Iterator[tuple[str, An
     data = ScoreData(world, Scoring())
     for number, row in enumerate(ladder.CORE):
         watch(f"scoring {row}", 1 + number, steps)
-        results = ladder.ladder(data, [row])[row].results
-        scores = {metric: results[metric].value for metric in HEADLINE}
-        yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
+        made = ladder.ladder(data, [row])[row]
+        scores = {metric: made.results[metric].value for metric in HEADLINE}
+        rounded = {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
+        # Without a score the row was not made, and its note says why.
+        yield row, made.note if set(scores.values()) == {None} else rounded
 
 
 def _sparser(optimum: SparseOptimum) -> str:

@@ -31,7 +31,8 @@ class Scoring:
         n_select, n_score: samples in the two splits.
         n_positives: firings of each feature to score on; features that fire less often in
             `score` are topped up with samples drawn given that they fire. None: 400 for small
-            dictionaries, fewer for large ones (100,000 / n_features, at least 50).
+            dictionaries, fewer for large ones (100,000 / n_features, at least 50; above 4,096
+            features 200,000 / n_features, at least 10).
     """
 
     n_select: int = 10_000
@@ -57,6 +58,8 @@ class Scoring:
         """Firings per feature."""
         if self.n_positives is not None:
             return self.n_positives
+        if n_features > 4096:
+            return max(10, 200_000 // n_features)
         return int(min(400, max(50, 100_000 // n_features)))
 
     def description(self) -> dict[str, Any]:
