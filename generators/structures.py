@@ -10,7 +10,7 @@ import numpy as np
 
 from groundtruth.errors import InputError, UnknownName, reject
 from groundtruth.magnitude import MagnitudeLaw
-from groundtruth.structure import Structure
+from groundtruth.structure import Structure, depths
 
 EXACT, PUBLISHED = "exact_marginals", "as_published"
 _REGULAR = {"roots": 0, "branching": 2, "depth": 1}  # words for equal trees, with their defaults
@@ -298,6 +298,9 @@ def _parents(n: int, parents: Any) -> np.ndarray:
     array = np.asarray(parents)
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise reject("hierarchy.parents", parents, f"{n} indices, -1 for a root")
+    if n and (array.min() < -1 or array.max() >= n):
+        raise reject("hierarchy.parents", parents, f"indices from -1 to {n - 1}")
+    depths(array)  # a cycle is said before its probabilities are found to be wrong
     return array.astype(np.int64)
 
 

@@ -115,7 +115,7 @@ class Structure:
     @cached_property
     def depth(self) -> np.ndarray:
         """(n,) steps to the root."""
-        return _depth(self.parent)
+        return depths(self.parent)
 
     @cached_property
     def groups(self) -> tuple[np.ndarray, ...]:
@@ -345,8 +345,8 @@ def _averaged(replicates: np.ndarray) -> Estimate:
     return Estimate(replicates.mean(axis=0), spread)
 
 
-def _depth(parent: np.ndarray) -> np.ndarray:
-    """(n,) steps to the root; raises if following parents never ends."""
+def depths(parent: np.ndarray) -> np.ndarray:
+    """(n,) steps to the root, for parents (n,); InputError if following them never ends."""
     depth = np.zeros(len(parent), dtype=np.int64)
     above = parent.copy()
     for _ in range(len(parent) + 1):
@@ -370,7 +370,7 @@ def _check(structure: Structure) -> None:
             f"structure.parent: expected indices from -1 to {n - 1}, got {parent[at]} for feature "
             f"{at}."
         )
-    _depth(parent)
+    depths(parent)
     for name in ("rate", "present"):
         value = getattr(structure, name)
         bad = np.flatnonzero(~((value >= 0) & (value <= 1)))

@@ -341,3 +341,10 @@ def test_impossible_structures_are_refused(changes, message):
 def test_misspelt_words_are_told(changes, name):
     with pytest.raises(UnknownName, match=name):
         sparse(n_features=18, d=12, **changes)
+
+
+def test_a_cycle_is_named_whatever_the_probabilities():
+    with pytest.raises(InputError, match="expected trees, got a cycle through feature 0"):
+        sparse(n_features=3, d=3, hierarchy={"parents": [1, 0, -1]})
+    with pytest.raises(InputError, match=r"hierarchy\.parents: expected indices from -1 to 2"):
+        sparse(n_features=3, d=3, hierarchy={"parents": [3, -1, -1]})
