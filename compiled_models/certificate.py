@@ -1,0 +1,210 @@
+"""Why a compiled model can be believed: proven margins, and agreement with the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from groundtruth.compiled_models.analysis import Analysis
+from groundtruth.compiled_models.batch_interpreter import BatchInterpreter
+from groundtruth.compiled_models.batches import (
+    Batch,
+    every_sequence,
+    n_sequences,
+    sampled_sequences,
+)
+from groundtruth.compiled_models.columns import Column
+from groundtruth.compiled_models.layout import Layout, Variable
+from groundtruth.compiled_models.outputs import model_tokens, told_apart
+from groundtruth.compiled_models.values import Value
+from groundtruth.errors import GroundtruthError
+from groundtruth.models import Weights
+from groundtruth.models.transformer import Transformer
+
+WORK = 2e10
+"""Multiplications that agreement is tested with: about a second of one core."""
+
+FEWEST = 256
+"""Sequences that are tried at least, if there are so many."""
+
+
+class Disagreement(GroundtruthError, RuntimeError):
+    """A compiled model does not do what was proven of it; `sequence` shows it."""
+
+    def __init__(self, message: str, sequence: list[Value]) -> None:
+        super().__init__(message)
+        self.sequence = sequence
+
+    def __reduce__(self) -> tuple[type[Disagreement], tuple[str, list[Value]]]:
+        return type(self), (str(self), self.sequence)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far the value of an expression can be off, and how far it was.
+
+    Fields:
+        name: of the expression.
+        bound: proven for float32 and every sequence: of each direction of a categorical expression,
+            and of the number of a numerical one.
+        margin: half the distance between two values; `bound` is less.
+        seen: the greatest error on the sequences that were tried.
+    """
+
+    name: str
+    bound: float
+    margin: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was proven and tried; a model without one is never returned.
+
+    Fields:
+        margins: of each expression that has a value.
+        exhaustive: whether all sequences were tried, else a seeded sample.
+        n_sequences: how many were tried.
+        seed: of the sample.
+    """
+
+    margins: tuple[Margin, ...]
+    exhaustive: bool
+    n_sequences: int
+    seed: int
+
+    @property
+    def seen(self) -> float:
+        """The greatest error of any expression on the sequences that were tried."""
+        return max((margin.seen for margin in self.margins), default=0.0)
+
+    def __str__(self) -> str:
+        which = "all" if self.exhaustive else f"a sample (seed {self.seed}) of"
+        lines = [
+            f"agrees with the interpreter on {which} {self.n_sequences} sequences",
+            *(
+                f"    {m.name}: off by at most {m.bound:.1e}, margin {m.margin:.1e}; "
+                f"seen {m.seen:.1e}"
+                for m in self.margins
+            ),
+        ]
+        return "\n".join(lines)
+
+
+def certified(
+    analysis: Analysis,
+    layout: Layout,
+    weights: Weights,
+    model: Transformer,
+    *,
+    n: int | None,
+    seed: int,
+) -> Certificate:
+    """The certificate of `model`.
+
+    Args:
+        n: how many sequences to try; as many as `WORK` allows if None.
+
+    Raises:
+        Disagreement: the model and the interpreter disagree, or an expression is further off
+            than was proven; with the sequence.
+    """
+    total = n_sequences(len(analysis.vocab), analysis.max_length)
+    most = affordable(weights, analysis.max_length) if n is None else n
+    interpreter = BatchInterpreter(analysis)
+    seen = {variable.name: 0.0 for variable in layout.values()}
+    for batch in _batches(analysis, weights, total, most, seed):
+        residual = _residual(model, model_tokens(batch, weights))
+        for name, column in interpreter.run(batch).items():
+            error = _checked(analysis, layout[name], column, residual, batch)
+            seen[name] = max(seen[name], error)
+    margins = tuple(Margin(v.name, v.error, v.margin, seen[v.name]) for v in layout.values())
+    return Certificate(margins, total <= most, min(total, most), seed)
+
+
+def affordable(weights: Weights, max_length: int) -> int:
+    """How many sequences `WORK` allows."""
+    per_token = sum(
+        sum(array.size for h in b.heads for array in (h.W_Q, h.W_K, h.W_V, h.W_O))
+        + sum(max_length * (h.W_Q.shape[1] + h.W_V.shape[1] + 8) for h in b.heads)
+        + (0 if b.mlp is None else b.mlp.W_in.size + b.mlp.W_out.size)
+        + 16 * weights.d_model
+        for b in weights.blocks
+    )
+    return max(FEWEST, min(100_000, int(WORK / ((per_token + 1) * (max_length + 1)))))
+
+
+def _batches(
+    analysis: Analysis, weights: Weights, total: int, most: int, seed: int
+) -> Iterator[Batch]:
+    size = max(16, 1 << 21) // ((analysis.max_length + 1) * weights.d_model) + 1
+    n_tokens = len(analysis.vocab)
+    if total <= most:
+        yield from every_sequence(n_tokens, analysis.max_length, size=size)
+        return
+    sample = sampled_sequences(n_tokens, analysis.max_length, most, seed=seed)
+    for start in range(0, most, size):
+        rows = slice(start, start + size)
+        yield Batch(sample.ids[rows], sample.lengths[rows])
+
+
+def _residual(model: Transformer, tokens: np.ndarray) -> np.ndarray:
+    """(batch, position, d_model) after the last block, without begin-of-sequence."""
+    with torch.no_grad():
+        ids = model.as_tokens(tokens)
+        x, mask = model.embed(ids), model.mask(ids)
+        for block in model.each_block():
+            x = block(x, mask)
+    return x[:, 1:].numpy()
+
+
+def _checked(
+    analysis: Analysis, variable: Variable, column: Column, residual: np.ndarray, batch: Batch
+) -> float:
+    """The greatest error of `variable`."""
+    at = slice(variable.directions.start, variable.directions.stop)
+    there = np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
+    held, wanted = residual[..., at][there], _ideal(variable, column)[there]
+    error = np.abs(held - wanted)
+    allowed = np.full(error.shape[1], variable.error)
+    if variable.numerical and variable.none is not None:
+        allowed[1] = variable.total
+    wrong = (error > allowed).any(axis=1)
+    if variable.domain is not None and variable.expression is analysis.program.output:
+        expected = Column(column.domain, column.array[there], _picked(column.none, there))
+        decided = told_apart(variable.domain, held)
+        wrong |= (decided.array != expected.array) & ~expected.gone()
+        wrong |= decided.gone() != expected.gone()
+    if wrong.any():
+        row = np.repeat(np.arange(len(batch)), batch.lengths)[wrong.argmax()]
+        _refuse(analysis, variable, batch, int(row), error[wrong].max())
+    return float(error.max(initial=0.0))
+
+
+def _picked(none: np.ndarray | None, there: np.ndarray) -> np.ndarray | None:
+    return None if none is None else none[there]
+
+
+def _ideal(variable: Variable, column: Column) -> np.ndarray:
+    """(batch, width, direction) what the directions should hold."""
+    if not variable.numerical:
+        return np.eye(len(variable.labels), dtype=np.float32)[column.codes()]
+    gone = column.gone()
+    number = (column.array / column.domain.denominator).astype(float)
+    parts = [np.where(gone, 0.0, number), gone.astype(float)]
+    return np.stack(parts[: len(variable.labels)], axis=-1)
+
+
+def _refuse(
+    analysis: Analysis, variable: Variable, batch: Batch, row: int, error: float
+) -> None:
+    ids = batch.ids[row, : batch.lengths[row]].tolist()
+    sequence = [analysis.vocab[k] for k in ids]
+    raise Disagreement(
+        f"program {analysis.program.name!r}: {variable.name} is off by {error:.2e} on {sequence!r}, "
+        f"and at most {variable.error:.2e} was proven; no model is returned",
+        sequence,
+    )
