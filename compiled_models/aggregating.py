@@ -17,7 +17,7 @@ from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import Aggregate
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.plan import Bound, Plan
-from groundtruth.compiled_models.pointwise import add_fixed, target_of
+from groundtruth.compiled_models.pointwise import add_fixed, cleaned, target_of
 from groundtruth.compiled_models.rounding import gamma, softmax_rounding, storing
 from groundtruth.compiled_models.steps import Reading, Step, step_between
 from groundtruth.compiled_models.values import READERS
@@ -52,13 +52,15 @@ def _add_copy(plan: Plan, e: Aggregate) -> None:
     to where nothing is chosen, holds the default."""
     x = plan.values[e.values]
     chosen = _chosen(plan, e, 2 * plan.sharp, 1 / 4, _without_none(x, 2 * plan.sharp))
-    _value_head(plan, e, chosen, _copied_bound(plan, x, chosen), chosen.met - plan.sharp)
+    _value_head(plan, e, x, chosen, _copied_bound(plan, x, chosen), chosen.met - plan.sharp)
 
 
 def _add_extreme(plan: Plan, e: Aggregate) -> None:
     """Keys prefer their place in the order of values by `sharp` for each place, so softmax attends
     to the greatest (or the least) alone."""
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
+    if not x.numerical and plan.sharp * len(x.labels) * x.total > 1 / 8:
+        x = cleaned(plan, x)
     sign = 1 if e.how == "max" else -1
     if x.numerical:
         step = float(given.gap or 1)
@@ -84,7 +86,7 @@ def _add_extreme(plan: Plan, e: Aggregate) -> None:
     chosen = _chosen(plan, e, scale, 1 / 4, preferring)
     bound = _copied_bound(plan, x, chosen)
     bos = chosen.met + plan.sharp * (lowest - 1)
-    _value_head(plan, e, chosen, bound, bos, preferred)
+    _value_head(plan, e, x, chosen, bound, bos, preferred)
 
 
 def _add_mean(plan: Plan, e: Aggregate) -> None:
@@ -96,19 +98,20 @@ def _add_mean(plan: Plan, e: Aggregate) -> None:
     chosen = _chosen(plan, e, 2 * plan.sharp, tolerated, _without_none(x, 2 * plan.sharp))
     bound = _copied_bound(plan, x, chosen)
     bound = Bound(bound.error + chosen.uneven * spread / 2, bound.total, 1)
-    _value_head(plan, e, chosen, bound, chosen.met - plan.sharp)
+    _value_head(plan, e, x, chosen, bound, chosen.met - plan.sharp)
 
 
 def _value_head(
     plan: Plan,
     e: Aggregate,
+    x: Variable,
     chosen: Choosing,
     bound: Bound,
     bos: float,
     preferred: dict[int, float] | None = None,
 ) -> None:
-    """The head that writes the value of `e` by itself."""
-    x, domain = plan.values[e.values], plan.analysis.domains[e]
+    """The head that writes the value of `e` by itself, from what `x` holds."""
+    domain = plan.analysis.domains[e]
     start, from_bos = plan.start, {}
     if plan.analysis.counts[e][0] == 0:
         from_bos = target_of(domain, start)(domain.code[READERS[e.kind](e.default)]) if (

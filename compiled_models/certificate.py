@@ -167,17 +167,17 @@ def _checked(
     """The greatest error of `variable`."""
     at = slice(variable.directions.start, variable.directions.stop)
     there = np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
-    held, wanted = residual[..., at][there], _ideal(variable, column)[there]
-    error = np.abs(held - wanted)
+    column = Column(column.domain, column.array[there], _picked(column.none, there))
+    held = residual[..., at][there]
+    error = np.abs(held - _ideal(variable, column))
     allowed = np.full(error.shape[1], variable.error)
     if variable.numerical and variable.none is not None:
         allowed[1] = variable.total
     wrong = (error > allowed).any(axis=1)
     if variable.domain is not None and variable.expression is analysis.program.output:
-        expected = Column(column.domain, column.array[there], _picked(column.none, there))
         decided = told_apart(variable.domain, held)
-        wrong |= (decided.array != expected.array) & ~expected.gone()
-        wrong |= decided.gone() != expected.gone()
+        wrong |= (decided.array != column.array) & ~column.gone()
+        wrong |= decided.gone() != column.gone()
     if wrong.any():
         row = np.repeat(np.arange(len(batch)), batch.lengths)[wrong.argmax()]
         _refuse(analysis, variable, batch, int(row), error[wrong].max())
@@ -189,7 +189,7 @@ def _picked(none: np.ndarray | None, there: np.ndarray) -> np.ndarray | None:
 
 
 def _ideal(variable: Variable, column: Column) -> np.ndarray:
-    """(batch, width, direction) what the directions should hold."""
+    """(position, direction) what the directions should hold."""
     if not variable.numerical:
         return np.eye(len(variable.labels), dtype=np.float32)[column.codes()]
     gone = column.gone()

@@ -8,7 +8,7 @@ from groundtruth.compiled_models.components import Term
 from groundtruth.compiled_models.expressions import Selector, SOp
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.plan import Plan
-from groundtruth.compiled_models.pointwise import add_clean, add_product
+from groundtruth.compiled_models.pointwise import add_product, cleaned
 from groundtruth.compiled_models.rounding import gamma, leak, unevenness
 from groundtruth.compiled_models.selections import Condition, Conjunction, Selection
 
@@ -112,19 +112,11 @@ def _clean_enough(
     error = _score_error(terms, scale, preferring)
     if error > tolerated:
         terms = tuple(
-            Term(_cleaned(plan, t.keys), _cleaned(plan, t.queries), t.wanted) for t in terms
+            Term(cleaned(plan, t.keys), cleaned(plan, t.queries), t.wanted) for t in terms
         )
         error = _score_error(terms, scale, preferring)
     lost = leak(plan.n_keys, plan.sharp - 2 * error)
     return Choosing(terms, scale, error, lost, unevenness(error))
-
-
-def _cleaned(plan: Plan, x: Variable) -> Variable:
-    if x.active == 1:
-        return x
-    if x not in plan.clean:
-        plan.clean[x] = add_clean(plan, x)
-    return plan.clean[x]
 
 
 def _score_error(

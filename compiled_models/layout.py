@@ -61,7 +61,7 @@ class Variable:
     @property
     def none(self) -> int | None:
         """The direction of None, if it can be None."""
-        return self.directions[-1] if self.domain is not None and self.domain.none else None
+        return self.directions[-1] if self.labels[-1] is None else None
 
     def direction(self, code: int) -> int:
         """Where the value with this code is, of a categorical variable."""

@@ -13,16 +13,19 @@ from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import LinearSequenceMap, Map, SequenceMap, SOp
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.layout import Variable
-from groundtruth.compiled_models.plan import Bound, Plan
+from groundtruth.compiled_models.plan import Bound, Plan, decision_margin
 from groundtruth.compiled_models.rounding import gamma, storing
 from groundtruth.compiled_models.steps import (
     MOST_ERROR,
+    SATURATED,
     Reading,
     Stairs,
     gate,
-    gate_bound,
     stairs,
 )
+
+CLEAN = 2.0**-20
+"""Error, summed over the directions of a variable, that a copy would not improve on."""
 
 MOST_NEURONS = 30_000
 """Neurons of one expression beyond which it is refused."""
@@ -88,15 +91,21 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
     plan.components.append(Neurons(tuple(dict.fromkeys((x, y))), made, tuple(units)))
 
 
-def add_clean(plan: Plan, x: Variable) -> Variable:
-    """A copy of a categorical variable in which all that should be 0 is exactly 0."""
-    bound = Bound(gamma(8) * 8, gamma(8) * 8, 1)
-    units, start = [], plan.start
-    for k, direction in enumerate(x.directions):
-        if x.error > MOST_ERROR:
-            raise Problem(f"{x.name} can be off by {x.error:.2f}")
-        read = {direction: 2.0}
-        units += [Unit(read, -0.5, {start + k: 1.0}), Unit(read, -1.5, {start + k: -1.0})]
+def cleaned(plan: Plan, x: Variable) -> Variable:
+    """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
+    is clean enough."""
+    if x.total <= CLEAN:
+        return x
+    if x not in plan.clean:
+        plan.clean[x] = _add_clean(plan, x)
+    return plan.clean[x]
+
+
+def _add_clean(plan: Plan, x: Variable) -> Variable:
+    units, start, error = [], plan.start, max(x.error, 2 * SATURATED)
+    gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
+    units = [unit for made in gates for unit in made.units]
+    bound = Bound(gates[0].error, gates[0].error, 1)
     made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
     plan.components.append(Neurons((x,), made, tuple(units)))
     return made
@@ -186,8 +195,23 @@ def _pairs(x: Variable, y: Variable, table: np.ndarray) -> list[Case]:
 def _add_gates(
     plan: Plan, e: Map | SequenceMap, reads: tuple[Variable, ...], cases: Sequence[Case]
 ) -> None:
+    """`cases` as gates; of cleaned copies where the result would be too far off otherwise."""
     domain = plan.analysis.domains[e]
-    target, units, worst = target_of(domain, plan.start), [], 0.0
+    bound = _gates_bound(domain, _gates(cases, target_of(domain, plan.start))[1])
+    if bound.error > decision_margin(domain) / 2:
+        copies = {x: cleaned(plan, x) for x in reads}
+        reads = tuple(copies.values())
+        cases = [(code, tuple((copies[x], members) for x, members in parts)) for code, parts in cases]
+    units, worst = _gates(cases, target_of(domain, plan.start))
+    made = plan.value(e, _gates_bound(domain, worst))
+    plan.components.append(Neurons(reads, made, tuple(units)))
+
+
+def _gates(
+    cases: Sequence[Case], target: Callable[[int], Entries]
+) -> tuple[list[Unit], float]:
+    """Neurons, and the greatest error of a gate."""
+    units, worst = [], 0.0
     for code, (first, *others) in cases:
         writes = target(code)
         for members in _cut(*first) if writes else ():
@@ -200,12 +224,15 @@ def _add_gates(
             worst = max(worst, made.error)
         if len(units) > MOST_NEURONS:
             raise Problem(f"needs more than {MOST_NEURONS} neurons")
-    numerical = domain.kind == "numerical"
-    largest = [float(v) for v in domain.listed] if numerical else [1.0]
-    bound = gate_bound(
-        worst, largest, _storing(domain) if numerical else 0.0, numerical=numerical
-    )
-    plan.components.append(Neurons(reads, plan.value(e, bound), tuple(units)))
+    return units, worst
+
+
+def _gates_bound(domain: Domain, error: float) -> Bound:
+    """What gates write of which one is on at a time."""
+    if domain.kind == "categorical":
+        return Bound(error, error, 1)
+    largest = float(max(abs(domain.least), abs(domain.greatest)))
+    return Bound(largest * error + _storing(domain), error, 1)
 
 
 def _error(x: Variable, members: Sequence[int]) -> float:

@@ -32,13 +32,13 @@ def sharpness(n_keys: int) -> int:
 
 def leak(n_keys: int, distance: float) -> float:
     """The share of attention on `n_keys` whose score is `distance` below the greatest."""
-    return n_keys * math.exp(-distance)
+    return n_keys * math.exp(-max(distance, 0.0))
 
 
 def unevenness(score_error: float) -> float:
     """How much the shares of keys that should have equal scores can differ from equal, as a
-    fraction of a share: exp(2 e) - 1."""
-    return math.expm1(2 * score_error)
+    fraction of a share: exp(2 e) - 1, for errors that leave any use of them."""
+    return math.expm1(min(2 * score_error, 1.0))
 
 
 def softmax_rounding(n_keys: int) -> float:

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 
 from groundtruth.compiled_models.components import Entries, Unit
 from groundtruth.compiled_models.findings import Problem
-from groundtruth.compiled_models.plan import Bound
 from groundtruth.compiled_models.rounding import gamma
 
 GAIN = 1.25
 """Slope of a gate with one neuron: off up to 1 - 1 / GAIN = 0.2, and what is amiss grows by it."""
 
-SATURATED = 2.0**-7
+SATURATED = 2.0**-16
 """Error beyond which a gate takes two neurons, which are flat at 1 and so clean up."""
 
 MOST_ERROR = 0.2
@@ -200,7 +199,7 @@ def gate(
     Raises:
         Problem: the error is too large.
     """
-    if error > MOST_ERROR / 2:
+    if error > MOST_ERROR:
         raise Problem(f"what it reads can be off by {error:.2f}, too much to tell on from off")
     if error <= SATURATED:
         reading = dict.fromkeys(reads, GAIN)
@@ -212,16 +211,5 @@ def gate(
         Unit(reading, -0.5 - bias, writes),
         Unit(reading, -1.5 - bias, negated(writes)),
     )
-    return Gate(units, gamma(terms + 4) * 4 * (needed + 1))
-
-
-def gate_bound(error: float, weights: Iterable[float], storing: float, *, numerical: bool) -> Bound:
-    """What is written by gates of which one is on at a time.
-
-    Args:
-        error: of the gate.
-        weights: what the gates write.
-        storing: how far float32 keeps the weights from what they should be.
-    """
-    largest = max(map(abs, weights), default=0.0)
-    return Bound(largest * error + storing if numerical else error, error, 1)
+    # What is read is added up to at most 2 needed + 1; then twice what is left, at most 2.
+    return Gate(units, 2 * gamma(terms + 1) * (2 * needed + 1) + gamma(2) * 4)
