@@ -71,10 +71,10 @@ class Step:
 
     def units(self, writes: Entries, off: Iterable[int] = ()) -> list[Unit]:
         """Neurons that write `writes` where it is 1, and nothing where one of the directions `off`
-        is 1."""
+        is 1 and what is read is 0."""
         sign = 1 if self.up else -1
         reads = {d: sign * self.slope * weight for d, weight in self.reading.weights.items()}
-        reads.update(dict.fromkeys(off, -2 * self.reach))
+        reads.update(dict.fromkeys(off, -2 * max(self.reach, 1 - sign * self.centre)))
         return [
             Unit(reads, 0.5 - sign * self.centre, writes),
             Unit(reads, -0.5 - sign * self.centre, {d: -weight for d, weight in writes.items()}),
@@ -133,11 +133,11 @@ def stairs(
         errors: how far the number can be off at each.
         codes: what the function gives at each; steps stand only where that changes.
         target: code -> what is written for it.
-        off: directions of which one is 1 where nothing is to be written.
+        off: directions of which one is 1, while the number is 0, where nothing is to be written.
         off_error: how far these can be off from 0.
     """
     off, ends = tuple(off), (points[0] - errors[0], points[-1] + errors[-1])
-    blur = 4 * (ends[1] - ends[0]) * off_error
+    blur = 4 * (max(ends[1], 0.0) - min(ends[0], 0.0)) * off_error
     units: list[Unit] = []
     off_by, size, count = defaultdict(float), defaultdict(float), defaultdict(int)
     pivot = codes[0]
