@@ -22,6 +22,10 @@ from groundtruth.compiled_models.rounding import gamma, softmax_rounding, storin
 from groundtruth.compiled_models.steps import Reading, Step, step_between
 from groundtruth.compiled_models.values import READERS
 
+LOOSE = 2.0
+"""How far scores can be off where chosen keys need not share attention evenly: what leaks grows by
+exp(2 LOOSE), to 4e-7."""
+
 Moves = tuple[tuple[int, int, float], ...]
 
 
@@ -51,7 +55,7 @@ def _add_copy(plan: Plan, e: Aggregate) -> None:
     """The value that all chosen keys have is moved as it is; begin-of-sequence, which is attended
     to where nothing is chosen, holds the default."""
     x = plan.values[e.values]
-    chosen = _chosen(plan, e, 2 * plan.sharp, 1 / 4, _without_none(x, 2 * plan.sharp))
+    chosen = _chosen(plan, e, 2 * plan.sharp, LOOSE, _without_none(x, 2 * plan.sharp))
     _value_head(plan, e, x, chosen, _copied_bound(plan, x, chosen), chosen.met - plan.sharp)
 
 
@@ -59,7 +63,7 @@ def _add_extreme(plan: Plan, e: Aggregate) -> None:
     """Keys prefer their place in the order of values by `sharp` for each place, so softmax attends
     to the greatest (or the least) alone."""
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
-    if not x.numerical and plan.sharp * len(x.labels) * x.total > 1 / 8:
+    if not x.numerical and plan.sharp * len(x.labels) * x.total > LOOSE / 4:
         x = cleaned(plan, x)
     sign = 1 if e.how == "max" else -1
     if x.numerical:
@@ -75,15 +79,15 @@ def _add_extreme(plan: Plan, e: Aggregate) -> None:
     lowest, places = ends[0], ends[1] - ends[0] + 2
     size = plan.sharp * (max(map(abs, ends)) + places)
     scale = plan.sharp * places
-    error += 0.0 if float(plan.sharp / (step if x.numerical else 1)).is_integer() else (
-        gamma(4) * size
+    error += (
+        0.0 if float(plan.sharp / (step if x.numerical else 1)).is_integer() else (gamma(4) * size)
     )
     preferring = Preferring(x, error, size)
     penalty = scale + size
     if x.none is not None:
         preferred[x.none] = preferred.get(x.none, 0.0) - penalty
         preferring = Preferring(x, error + penalty * x.total, size + penalty)
-    chosen = _chosen(plan, e, scale, 1 / 4, preferring)
+    chosen = _chosen(plan, e, scale, LOOSE, preferring)
     bound = _copied_bound(plan, x, chosen)
     bos = chosen.met + plan.sharp * (lowest - 1)
     _value_head(plan, e, x, chosen, bound, bos, preferred)
@@ -94,7 +98,7 @@ def _add_mean(plan: Plan, e: Aggregate) -> None:
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
     spread = float(given.greatest - given.least)
     gap = plan.analysis.domains[e].gap
-    tolerated = 1 / 4 if gap is None or not spread else min(1 / 4, float(gap) / (16 * spread))
+    tolerated = LOOSE if gap is None or not spread else min(LOOSE, float(gap) / (16 * spread))
     chosen = _chosen(plan, e, 2 * plan.sharp, tolerated, _without_none(x, 2 * plan.sharp))
     bound = _copied_bound(plan, x, chosen)
     bound = Bound(bound.error + chosen.uneven * spread / 2, bound.total, 1)
@@ -114,9 +118,11 @@ def _value_head(
     domain = plan.analysis.domains[e]
     start, from_bos = plan.start, {}
     if plan.analysis.counts[e][0] == 0:
-        from_bos = target_of(domain, start)(domain.code[READERS[e.kind](e.default)]) if (
-            domain.values is not None
-        ) else _bounded_default(e, domain, start)
+        from_bos = (
+            target_of(domain, start)(domain.code[READERS[e.kind](e.default)])
+            if (domain.values is not None)
+            else _bounded_default(e, domain, start)
+        )
     made = plan.value(e, bound, {d - start: weight for d, weight in from_bos.items()})
     preferences = dict(preferred or {})
     if x.none is not None:
@@ -256,9 +262,7 @@ def _add_sum(plan: Plan, e: Aggregate) -> None:
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
     least, most = plan.analysis.counts[e]
     size = _size(plan, x)
-    chosen = _chosen(
-        plan, e, plan.sharp, 1 / (32 * (most + 1)), _without_none(x, plan.sharp)
-    )
+    chosen = _chosen(plan, e, plan.sharp, 1 / (32 * (most + 1)), _without_none(x, plan.sharp))
     widths = list(range(most, least - 1, -1))
     errors = share_errors(plan, chosen, widths)
     off_by = x.error + size * (chosen.uneven + softmax_rounding(plan.n_keys) + 2 * chosen.leak)

@@ -99,13 +99,16 @@ def _head(head: components.Head, d: int, at_bos: np.ndarray) -> Head:
     return Head(W_Q, b_Q, W_K, b_K, W_V, np.zeros(len(targets)), W_O)
 
 
-def _scores(
-    head: components.Head, d: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Queries and keys; their first coordinate is for what does not depend on the query."""
     parts = [_factors(term) for term in head.terms]
     width = 1 + (sum(keys.shape[1] for keys, _ in parts) if parts else 1)
-    W_Q, W_K, b_Q, b_K = np.zeros((d, width)), np.zeros((d, width)), np.zeros(width), np.zeros(width)
+    W_Q, W_K, b_Q, b_K = (
+        np.zeros((d, width)),
+        np.zeros((d, width)),
+        np.zeros(width),
+        np.zeros(width),
+    )
     b_Q[0] = 1
     for direction, score in head.preferences.items():
         W_K[direction, 0] += score

@@ -24,11 +24,11 @@ from groundtruth.errors import GroundtruthError
 from groundtruth.models import Weights
 from groundtruth.models.transformer import Transformer
 
-WORK = 2e10
-"""Multiplications that agreement is tested with: about a second of one core."""
+WORK = 1e10
+"""Operations that agreement is tested with: about a second of one core."""
 
-FEWEST = 256
-"""Sequences that are tried at least, if there are so many."""
+FEWEST, MOST = 64, 100_000
+"""Bounds of how many sequences that is."""
 
 
 class Disagreement(GroundtruthError, RuntimeError):
@@ -98,12 +98,11 @@ def certified(
     analysis: Analysis,
     layout: Layout,
     weights: Weights,
-    model: Transformer,
     *,
     n: int | None,
     seed: int,
 ) -> Certificate:
-    """The certificate of `model`.
+    """The certificate of `weights` as a torch model in float32.
 
     Args:
         n: how many sequences to try; as many as `WORK` allows if None.
@@ -114,7 +113,7 @@ def certified(
     """
     total = n_sequences(len(analysis.vocab), analysis.max_length)
     most = affordable(weights, analysis.max_length) if n is None else n
-    interpreter = BatchInterpreter(analysis)
+    interpreter, model = BatchInterpreter(analysis), Transformer(weights)
     seen = {variable.name: 0.0 for variable in layout.values()}
     for batch in _batches(analysis, weights, total, most, seed):
         residual = _residual(model, model_tokens(batch, weights))
@@ -128,13 +127,13 @@ def certified(
 def affordable(weights: Weights, max_length: int) -> int:
     """How many sequences `WORK` allows."""
     per_token = sum(
-        sum(array.size for h in b.heads for array in (h.W_Q, h.W_K, h.W_V, h.W_O))
-        + sum(max_length * (h.W_Q.shape[1] + h.W_V.shape[1] + 8) for h in b.heads)
-        + (0 if b.mlp is None else b.mlp.W_in.size + b.mlp.W_out.size)
-        + 16 * weights.d_model
-        for b in weights.blocks
+        sum(array.size for h in block.heads for array in (h.W_Q, h.W_K, h.W_V, h.W_O))
+        + sum(max_length * (h.W_Q.shape[1] + h.W_V.shape[1] + 50) for h in block.heads)
+        + (0 if block.mlp is None else block.mlp.W_in.size + block.mlp.W_out.size)
+        + 100 * weights.d_model
+        for block in weights.blocks
     )
-    return max(FEWEST, min(100_000, int(WORK / ((per_token + 1) * (max_length + 1)))))
+    return max(FEWEST, min(MOST, int(WORK / ((per_token + 1) * (max_length + 1)))))
 
 
 def _batches(
@@ -198,13 +197,11 @@ def _ideal(variable: Variable, column: Column) -> np.ndarray:
     return np.stack(parts[: len(variable.labels)], axis=-1)
 
 
-def _refuse(
-    analysis: Analysis, variable: Variable, batch: Batch, row: int, error: float
-) -> None:
+def _refuse(analysis: Analysis, variable: Variable, batch: Batch, row: int, error: float) -> None:
     ids = batch.ids[row, : batch.lengths[row]].tolist()
     sequence = [analysis.vocab[k] for k in ids]
     raise Disagreement(
-        f"program {analysis.program.name!r}: {variable.name} is off by {error:.2e} on {sequence!r}, "
-        f"and at most {variable.error:.2e} was proven; no model is returned",
+        f"program {analysis.program.name!r}: {variable.name} is off by {error:.2e} on "
+        f"{sequence!r}, and at most {variable.error:.2e} was proven; no model is returned",
         sequence,
     )

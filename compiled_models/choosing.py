@@ -119,9 +119,7 @@ def _clean_enough(
     return Choosing(terms, scale, error, lost, unevenness(error))
 
 
-def _score_error(
-    terms: tuple[Term, ...], scale: float, preferring: Preferring | None
-) -> float:
+def _score_error(terms: tuple[Term, ...], scale: float, preferring: Preferring | None) -> float:
     """0 where all that is read is exact: scores are whole numbers then."""
     error = size = 0.0
     n_terms = 4

@@ -12,7 +12,6 @@ from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.placement import placed
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import Value
-from groundtruth.models.transformer import Transformer
 
 
 def compile_program(
@@ -45,10 +44,9 @@ def compile_program(
         >>> reverse.run(["ba", "cab"])
         [['a', 'b'], ['b', 'a', 'c']]
     """
-    analysis = analyse(program, vocab, max_length, closed=closed).require()
+    analysis = analyse(program, vocab, max_length, closed=closed)
     plan = planned(analysis)
     layout, placement = plan.layout(), placed(plan.components)
     weights = assembled(analysis, layout, placement)
-    compiled_model = Transformer(weights)
-    certificate = certified(analysis, layout, weights, compiled_model, n=n_sequences, seed=seed)
+    certificate = certified(analysis, layout, weights, n=n_sequences, seed=seed)
     return Compiled(analysis, layout, placement, weights, certificate)

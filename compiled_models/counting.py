@@ -1,4 +1,4 @@
-"""Selector width: attention to begin-of-sequence and the chosen keys, read as a share 1 / (w + 1)."""
+"""Selector width: begin-of-sequence is chosen too, and its share of attention is 1 / (w + 1)."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ def _add_share(plan: Plan, e: SelectorWidth, chosen: Choosing, error: float) -> 
     return share
 
 
-def _add_count(
-    plan: Plan, e: SelectorWidth, conjunctions: Sequence[Conjunction]
-) -> Variable:
+def _add_count(plan: Plan, e: SelectorWidth, conjunctions: Sequence[Conjunction]) -> Variable:
     """The sum of the numbers that each conjunction chooses."""
     every = range(plan.n_keys + 1)
     reads = [_Shares(plan, e, conjunction, every) for conjunction in conjunctions]

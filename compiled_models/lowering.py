@@ -12,6 +12,7 @@ from groundtruth.compiled_models.expressions import (
     Indices,
     LinearSequenceMap,
     Map,
+    Select,
     SelectorWidth,
     SequenceMap,
     SOp,
@@ -23,6 +24,9 @@ from groundtruth.compiled_models.pointwise import add_linear, add_map, add_seque
 from groundtruth.compiled_models.rounding import storing
 from groundtruth.errors import ProgramError
 
+MOST_NUMBERS = 50_000_000
+"""Numbers in the weights of all neurons beyond which a program is refused."""
+
 
 def planned(analysis: Analysis) -> Plan:
     """The parts of a model that computes the program, with bounds of what float32 makes of it.
@@ -31,10 +35,10 @@ def planned(analysis: Analysis) -> Plan:
         ProgramError: all reasons why it cannot be compiled.
     """
     plan = Plan(analysis)
-    broken: set[Expression] = set()
-    reasons: list[str] = []
+    broken = {e for e in analysis.program.expressions if not _analysed(analysis, e)}
+    reasons = list(analysis.problems)
     for e in analysis.program.expressions:
-        if not broken.isdisjoint(e.parents):
+        if e in broken or not broken.isdisjoint(e.parents):
             broken.add(e)
             continue
         try:
@@ -42,9 +46,19 @@ def planned(analysis: Analysis) -> Plan:
         except Problem as problem:
             broken.add(e)
             reasons.append(f"{analysis.program.names[e]}: {problem}")
+    numbers = plan.numbers
+    if numbers > MOST_NUMBERS:
+        reasons.append(f"its weights would be {numbers:,} numbers, more than {MOST_NUMBERS:,}")
     if reasons:
         raise ProgramError(f"program {analysis.program.name!r} cannot be compiled", reasons)
     return plan
+
+
+def _analysed(analysis: Analysis, e: Expression) -> bool:
+    """Whether the analysis found what `e` can be."""
+    if isinstance(e, SOp):
+        return e in analysis.domains
+    return not isinstance(e, Select) or e in analysis.tables
 
 
 def _add(plan: Plan, e: Expression) -> None:

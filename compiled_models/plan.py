@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from groundtruth.compiled_models.analysis import Analysis
-from groundtruth.compiled_models.components import Component, Entries
+from groundtruth.compiled_models.components import Component, Entries, Neurons
 from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import SOp
 from groundtruth.compiled_models.findings import Problem
@@ -55,6 +55,12 @@ class Plan:
     def start(self) -> int:
         """The next free direction."""
         return self.variables[-1].directions.stop if self.variables else 1
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the weights of all neurons are."""
+        units = sum(len(part.units) for part in self.components if isinstance(part, Neurons))
+        return 2 * units * self.start
 
     def value(self, e: SOp, bound: Bound, from_bos: Entries | None = None) -> Variable:
         """The variable that holds the value of `e`, on fresh directions.
@@ -110,7 +116,16 @@ class Plan:
             raise Problem(f"needs directions beyond {MOST_DIRECTIONS}")
         held = tuple((from_bos or {}).get(k, 0.0) for k in range(len(labels)))
         made = Variable(
-            name, e, labels, self.start, domain, bound.error, bound.total, bound.active, margin, held
+            name,
+            e,
+            labels,
+            self.start,
+            domain,
+            bound.error,
+            bound.total,
+            bound.active,
+            margin,
+            held,
         )
         self.variables.append(made)
         return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -201,15 +202,15 @@ def _add_gates(
     if bound.error > decision_margin(domain) / 2:
         copies = {x: cleaned(plan, x) for x in reads}
         reads = tuple(copies.values())
-        cases = [(code, tuple((copies[x], members) for x, members in parts)) for code, parts in cases]
+        cases = [
+            (code, tuple((copies[x], members) for x, members in parts)) for code, parts in cases
+        ]
     units, worst = _gates(cases, target_of(domain, plan.start))
     made = plan.value(e, _gates_bound(domain, worst))
     plan.components.append(Neurons(reads, made, tuple(units)))
 
 
-def _gates(
-    cases: Sequence[Case], target: Callable[[int], Entries]
-) -> tuple[list[Unit], float]:
+def _gates(cases: Sequence[Case], target: Callable[[int], Entries]) -> tuple[list[Unit], float]:
     """Neurons, and the greatest error of a gate."""
     units, worst = [], 0.0
     for code, (first, *others) in cases:
@@ -252,6 +253,9 @@ def _cut(x: Variable, members: Sequence[int]) -> list[Sequence[int]]:
 
 def _add_stairs(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
     """A function of a numerical s-op."""
+    changes = sum(a != b for a, b in pairwise(codes))
+    if 2 * changes > MOST_NEURONS:
+        raise Problem(f"needs more than {MOST_NEURONS} neurons")
     given, domain = plan.analysis.domains[e.argument], plan.analysis.domains[e]
     points = [float(value) for value in given.listed]
     magnitude = max(map(abs, points)) + x.error
@@ -265,9 +269,7 @@ def _add_stairs(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
         none = gate([x.none], 1, x.total, 1, writes)
         units += none.units
         scale = max(map(abs, writes.values()))
-        error = Bound(
-            error.error + scale * none.error, error.total + none.error, error.active + 1
-        )
+        error = Bound(error.error + scale * none.error, error.total + none.error, error.active + 1)
     plan.components.append(Neurons((x,), plan.value(e, error), tuple(units)))
 
 
@@ -287,7 +289,7 @@ def _by_sum(
         else:
             points = sorted(results)
             codes = [int(results[point]) for point in points]
-            changes = sum(a != b for a, b in zip(codes, codes[1:]))
+            changes = sum(a != b for a, b in pairwise(codes))
             if 2 * changes + 1 < gates:
                 return _sum_stairs(plan, e, given, sign, points, codes)
     return False

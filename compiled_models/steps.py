@@ -187,9 +187,7 @@ class Gate:
     error: float
 
 
-def gate(
-    reads: Sequence[int], needed: int, error: float, terms: int, writes: Entries
-) -> Gate:
+def gate(reads: Sequence[int], needed: int, error: float, terms: int, writes: Entries) -> Gate:
     """The gate of `reads`, of which never more than `needed` are 1.
 
     Args:
