@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from groundtruth.compiled_models.choosing import (
     Choosing,
+    Demand,
     Preferring,
     choosing,
     jointly_choosing,
     selection,
 )
 from groundtruth.compiled_models.components import Head, Neurons, Unit
-from groundtruth.compiled_models.counting import share_errors
+from groundtruth.compiled_models.counting import even_enough, share_errors
 from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import Aggregate
 from groundtruth.compiled_models.layout import Variable
@@ -21,10 +23,6 @@ from groundtruth.compiled_models.pointwise import add_fixed, cleaned, target_of
 from groundtruth.compiled_models.rounding import gamma, softmax_rounding, storing
 from groundtruth.compiled_models.steps import Reading, Step, step_between
 from groundtruth.compiled_models.values import READERS
-
-LOOSE = 2.0
-"""How far scores can be off where chosen keys need not share attention evenly: what leaks grows by
-exp(2 LOOSE), to 4e-7."""
 
 Moves = tuple[tuple[int, int, float], ...]
 
@@ -55,54 +53,63 @@ def _add_copy(plan: Plan, e: Aggregate) -> None:
     """The value that all chosen keys have is moved as it is; begin-of-sequence, which is attended
     to where nothing is chosen, holds the default."""
     x = plan.values[e.values]
-    chosen = _chosen(plan, e, 2 * plan.sharp, LOOSE, _without_none(x, 2 * plan.sharp))
-    _value_head(plan, e, x, chosen, _copied_bound(plan, x, chosen), chosen.met - plan.sharp)
-
-
-def _add_extreme(plan: Plan, e: Aggregate) -> None:
-    """Keys prefer their place in the order of values by `sharp` for each place, so softmax attends
-    to the greatest (or the least) alone."""
-    x, given = plan.values[e.values], plan.analysis.domains[e.values]
-    if not x.numerical and plan.sharp * len(x.labels) * x.total > LOOSE / 4:
-        x = cleaned(plan, x)
-    sign = 1 if e.how == "max" else -1
-    if x.numerical:
-        step = float(given.gap or 1)
-        ends = sorted((sign * float(given.least) / step, sign * float(given.greatest) / step))
-        preferred = {x.start: sign * plan.sharp / step}
-        error = plan.sharp * x.error / step
-    else:
-        last = given.none_code - 1
-        ends = sorted((0.0, float(sign * last)))
-        preferred = {x.direction(k): float(sign * k * plan.sharp) for k in range(1, last + 1)}
-        error = plan.sharp * last * x.total
-    lowest, places = ends[0], ends[1] - ends[0] + 2
-    size = plan.sharp * (max(map(abs, ends)) + places)
-    scale = plan.sharp * places
-    error += (
-        0.0 if float(plan.sharp / (step if x.numerical else 1)).is_integer() else (gamma(4) * size)
-    )
-    preferring = Preferring(x, error, size)
-    penalty = scale + size
-    if x.none is not None:
-        preferred[x.none] = preferred.get(x.none, 0.0) - penalty
-        preferring = Preferring(x, error + penalty * x.total, size + penalty)
-    chosen = _chosen(plan, e, scale, LOOSE, preferring)
-    bound = _copied_bound(plan, x, chosen)
-    bos = chosen.met + plan.sharp * (lowest - 1)
-    _value_head(plan, e, x, chosen, bound, bos, preferred)
+    chosen = _chosen(plan, e, Demand(2, preferring=_without_none(x, 2)))
+    _value_head(plan, e, x, chosen, _copied_bound(plan, x, chosen), chosen.met - chosen.sharp)
 
 
 def _add_mean(plan: Plan, e: Aggregate) -> None:
     """Attention is spread evenly over the chosen keys, which averages the numbers there."""
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
-    spread = float(given.greatest - given.least)
-    gap = plan.analysis.domains[e].gap
-    tolerated = LOOSE if gap is None or not spread else min(LOOSE, float(gap) / (16 * spread))
-    chosen = _chosen(plan, e, 2 * plan.sharp, tolerated, _without_none(x, 2 * plan.sharp))
+    spread, gap = float(given.greatest - given.least), plan.analysis.domains[e].gap
+    evenly = 1.0 if gap is None or not spread else min(1.0, float(gap) / (16 * spread))
+    chosen = _chosen(plan, e, Demand(2, evenly, _without_none(x, 2)))
     bound = _copied_bound(plan, x, chosen)
     bound = Bound(bound.error + chosen.uneven * spread / 2, bound.total, 1)
-    _value_head(plan, e, x, chosen, bound, chosen.met - plan.sharp)
+    _value_head(plan, e, x, chosen, bound, chosen.met - chosen.sharp)
+
+
+def _add_extreme(plan: Plan, e: Aggregate) -> None:
+    """Keys prefer their place in the order of values, one unit of sharpness for each, so softmax
+    attends to the greatest (or the least) alone."""
+    x = plan.values[e.values]
+    if not x.numerical and len(x.labels) * x.total > 1 / 16:
+        x = cleaned(plan, x)
+    order = _Order(plan, e, x)
+    chosen = _chosen(plan, e, Demand(order.places, preferring=order.preferring))
+    preferred = {d: chosen.sharp * place for d, place in order.preferred.items()}
+    bos = chosen.met + chosen.sharp * (order.lowest - 1)
+    _value_head(plan, e, x, chosen, _copied_bound(plan, x, chosen), bos, preferred)
+
+
+class _Order:
+    """The places of the values of `x`, from the worst on.
+
+    Fields:
+        preferred: what each direction adds to a score, in units of sharpness.
+        lowest: what the worst value adds.
+        places: how many there are, and one more.
+    """
+
+    def __init__(self, plan: Plan, e: Aggregate, x: Variable) -> None:
+        given, sign = plan.analysis.domains[e.values], 1 if e.how == "max" else -1
+        if x.numerical:
+            step = float(given.gap or 1)
+            ends = [sign * float(given.least) / step, sign * float(given.greatest) / step]
+            self.preferred = {x.start: sign / step}
+            error = x.error / step + gamma(4) * max(map(abs, ends))
+        else:
+            last = given.none_code - 1
+            ends = [0.0, float(sign * last)]
+            self.preferred = {x.direction(k): float(sign * k) for k in range(1, last + 1)}
+            error = last * x.total
+        self.lowest = min(ends)
+        self.places = math.ceil(max(ends) - min(ends)) + 2
+        size = max(map(abs, ends)) + self.places
+        if x.none is not None:
+            penalty = self.places + size
+            self.preferred[x.none] = -penalty
+            error, size = error + penalty * x.total, size + penalty
+        self.preferring = Preferring(x, error, size)
 
 
 def _value_head(
@@ -176,19 +183,17 @@ def _size(plan: Plan, x: Variable) -> float:
     return float(max(abs(domain.least), abs(domain.greatest), 1)) + x.error
 
 
-def _chosen(
-    plan: Plan, e: Aggregate, scale: float, tolerated: float, preferring: Preferring | None
-) -> Choosing:
+def _chosen(plan: Plan, e: Aggregate, demand: Demand) -> Choosing:
     chosen = selection(plan, e.selector)
     conjunctions = chosen.conjunctions()
     if len(conjunctions) == 1:
-        return choosing(plan, conjunctions[0], scale, tolerated, preferring)
-    return jointly_choosing(plan, e, chosen, scale, tolerated, preferring)
+        return choosing(plan, conjunctions[0], demand)
+    return jointly_choosing(plan, e, chosen, demand)
 
 
-def _without_none(x: Variable, scale: float) -> Preferring | None:
+def _without_none(x: Variable, places: int) -> Preferring | None:
     """Keys whose value is None are kept from being chosen."""
-    return None if x.none is None else Preferring(x, scale * x.total, scale)
+    return None if x.none is None else Preferring(x, places * x.total, places)
 
 
 # --- shares that neurons read ------------------------------------------------------------------
@@ -202,8 +207,7 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
         plan.analysis.domains[e],
     )
     least, most = plan.analysis.counts[e]
-    preferring = _without_none(x, 2 * plan.sharp)
-    chosen = _chosen(plan, e, 2 * plan.sharp, 1 / (16 * most), preferring)
+    chosen = _chosen(plan, e, Demand(2, 1 / (16 * most), _without_none(x, 2)))
     values = [value for value in given.listed if value in domain.code]
     default = READERS[e.kind](e.default)
     empty = default is not None and least == 0
@@ -218,7 +222,7 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
         (x.direction(given.code[value]), start + k, 1.0) for k, value in enumerate(values)
     )
     preferences = {} if x.none is None else {x.none: -chosen.scale}
-    bos = chosen.met - plan.sharp
+    bos = chosen.met - chosen.sharp
     plan.components.append(
         Head(
             (*chosen.reads, x),
@@ -262,7 +266,7 @@ def _add_sum(plan: Plan, e: Aggregate) -> None:
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
     least, most = plan.analysis.counts[e]
     size = _size(plan, x)
-    chosen = _chosen(plan, e, plan.sharp, 1 / (32 * (most + 1)), _without_none(x, plan.sharp))
+    chosen = _chosen(plan, e, Demand(1, even_enough(most) / 2, _without_none(x, 1)))
     widths = list(range(most, least - 1, -1))
     errors = share_errors(plan, chosen, widths)
     off_by = x.error + size * (chosen.uneven + softmax_rounding(plan.n_keys) + 2 * chosen.leak)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from groundtruth.compiled_models.choosing import Choosing, choosing, selection
+from groundtruth.compiled_models.choosing import Choosing, Demand, choosing, selection
 from groundtruth.compiled_models.components import Head, Neurons
 from groundtruth.compiled_models.expressions import SelectorWidth
 from groundtruth.compiled_models.layout import Variable
@@ -49,7 +49,7 @@ def share_errors(plan: Plan, chosen: Choosing, widths: Sequence[int]) -> list[fl
     return [relative / (width + 1) + chosen.leak for width in widths]
 
 
-def tolerated(most: int) -> float:
+def even_enough(most: int) -> float:
     """How far a score can be off for `most` keys still to be counted: shares of w and w + 1 keys
     differ by 1 / (w + 2) of themselves, and a score error e moves them by 2 e."""
     return 1 / (16 * (most + 1))
@@ -63,7 +63,7 @@ class _Shares:
     ) -> None:
         self.widths = sorted(widths, reverse=True)
         self.points = [1 / (width + 1) for width in self.widths]
-        chosen = choosing(plan, conjunction, plan.sharp, tolerated(self.widths[0]))
+        chosen = choosing(plan, conjunction, Demand(1, even_enough(self.widths[0])))
         self.errors = share_errors(plan, chosen, self.widths)
         self.share = _add_share(plan, e, chosen, max(self.errors))
         self.reading = Reading({self.share.start: 1.0}, 1.0 + max(self.errors), 1)
