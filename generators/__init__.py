@@ -1,5 +1,13 @@
-"""Testbeds whose truth is a planted dictionary or a toy model's weights."""
+"""Testbeds whose truth is a planted dictionary or chosen weights."""
 
+from groundtruth.generators.analytic_transformers import AnalyticTransformer
+from groundtruth.generators.attention_circuits import (
+    induction,
+    max_of_k,
+    ov_incoherent,
+    skip_trigrams,
+)
+from groundtruth.generators.gates import GATES, gate
 from groundtruth.generators.polytopes import (
     factors,
     feature_dimensionality,
@@ -20,7 +28,9 @@ from groundtruth.generators.toy_training import ToyTraining, TrainedToy, train_t
 from groundtruth.generators.toy_worlds import polytope, toy_weights
 
 __all__ = [
+    "GATES",
     "PRESETS",
+    "AnalyticTransformer",
     "Certificate",
     "CertificateError",
     "Preset",
@@ -35,9 +45,14 @@ __all__ = [
     "factors",
     "feature_dimensionality",
     "from_recipe",
+    "gate",
+    "induction",
     "load_toy_model",
+    "max_of_k",
+    "ov_incoherent",
     "polytope",
     "save_toy_model",
+    "skip_trigrams",
     "sparse",
     "tegum_product",
     "toy_testbed",

@@ -24,10 +24,10 @@ class Attention(torch.nn.Module):
         self.hook_z, self.hook_result = HookPoint(), HookPoint()
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        z = self.attend(self.project(x), mask)
+        zs = self.attend(self.project(x), mask)
         if self.hook_result.hooked:
-            return self.hook_result(self.results(z)).sum(-2) + self.b_O
-        return functional.linear(_joined(z), self.W_O.T, self.b_O)
+            return self.hook_result(self.results(zs)).sum(-2) + self.b_O
+        return self.write(zs)
 
     def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """q, k, v (batch, head, position, width) of each group of heads."""
@@ -51,10 +51,40 @@ class Attention(torch.nn.Module):
         """What each head writes, (batch, position, head, d_model), without b_O."""
         written = []
         for group, z in zip(self.layout.groups, zs):
-            n, rows = len(group.heads), slice(group.row, group.row + len(group.heads) * z.shape[-1])
-            W_O = self.W_O[rows].reshape(n, z.shape[-1], -1)
+            n = len(group.heads)
+            rows = self.W_O[group.row : group.row + n * group.d_value]
+            W_O = rows.reshape(n, group.d_value, rows.shape[1])
             written.append(torch.einsum("bhpv,hvd->bphd", z, W_O))
         return torch.cat(written, -2)[:, :, self.layout.order]
+
+    def write(self, zs: list[torch.Tensor]) -> torch.Tensor:
+        """What all heads write together, with b_O."""
+        rows = [side_by_side(z) for z in zs]
+        joined = torch.cat(rows, -1) if len(rows) > 1 else rows[0]
+        return functional.linear(joined, self.W_O.T, self.b_O)
+
+    def weight(self, head: int, letter: int) -> torch.Tensor:
+        """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
+        return self.W_QKV[:, self.layout.columns(head)[letter]]
+
+    def replace(
+        self,
+        parts: list[tuple[torch.Tensor, ...]],
+        head: int,
+        letter: int,
+        rows: torch.Tensor,
+        x: torch.Tensor,
+    ) -> None:
+        """Let one head read `x` (row, batch, position, d_model) for its q, k or v, in place.
+
+        `parts` holds the projections of rows times batch sequences; `rows` says which are read.
+        """
+        columns = self.layout.columns(head)[letter]
+        read = functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
+        for group, part in zip(self.layout.groups, parts):
+            if head in group.heads:
+                by_row = part[letter].unflatten(0, (-1, x.shape[1]))
+                by_row[rows, :, group.heads.index(head)] = read
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True
@@ -71,7 +101,3 @@ class Attention(torch.nn.Module):
 
     def to_heads(self) -> tuple[Head, ...]:
         return unpack(self.layout, to_array(self.W_QKV), to_array(self.b_QKV), to_array(self.W_O))
-
-
-def _joined(zs: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([side_by_side(z) for z in zs], -1) if len(zs) > 1 else side_by_side(zs[0])

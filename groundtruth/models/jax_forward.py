@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from groundtruth.models.head_layout import HeadLayout, pack, side_by_side
 from groundtruth.models.tokens import check_tokens
@@ -84,11 +85,11 @@ def to_jax(weights: Weights, dtype: Any = jnp.float32) -> Parameters:
 
 
 def _pack(block: Block) -> PackedBlock:
-    layout, arrays = HeadLayout(()), (None,) * 3
-    if block.heads:
-        layout, *arrays = pack(block.heads)
-    norms = block.norm_attention, block.norm_mlp
-    return PackedBlock(*arrays, block.b_O, norms[0], block.mlp, norms[1], layout)
+    layout, *packed = pack(block.heads) if block.heads else (HeadLayout(()), None, None, None)
+    W_QKV, b_QKV, W_O = packed
+    return PackedBlock(
+        W_QKV, b_QKV, W_O, block.b_O, block.norm_attention, block.mlp, block.norm_mlp, layout
+    )
 
 
 def forward(parameters: Parameters, tokens: Any) -> jax.Array:
@@ -106,7 +107,7 @@ def forward(parameters: Parameters, tokens: Any) -> jax.Array:
         >>> forward(to_jax(weights), [[0, 2]])[0, 1].tolist()
         [0.0, 0.0, 1.0]
     """
-    if not isinstance(tokens, jax.core.Tracer):
+    if not isinstance(tokens, Tracer):
         tokens = np.asarray(tokens)
         check_tokens(parameters, tokens)
     return _forward(parameters, tokens)

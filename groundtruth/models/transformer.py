@@ -74,6 +74,11 @@ class Transformer(torch.nn.Module):
     def n_positions(self) -> int:
         return self.W_pos.shape[0]
 
+    @property
+    def components(self) -> tuple[tuple[int, bool], ...]:
+        """For each block how many heads it has, and whether an MLP."""
+        return tuple((b.n_heads, b.mlp is not None) for b in self.each_block())
+
     def forward(self, tokens: Any) -> torch.Tensor:
         """Outputs (batch, position, n_outputs) of token ids (batch, position).
 
@@ -81,7 +86,8 @@ class Transformer(torch.nn.Module):
             InputError: tokens that are no rows of known ids that begin with `bos`.
         """
         tokens = self.as_tokens(tokens)
-        x, mask = self.embed(tokens), self.mask(tokens)
+        (embed, position), mask = self.embed(tokens), self.mask(tokens)
+        x = embed + position
         for block in self.each_block():
             x = block(x, mask)
         return self.unembed(x)
@@ -92,10 +98,10 @@ class Transformer(torch.nn.Module):
         check_tokens(self, tokens)
         return tokens.long()
 
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """What enters the first block."""
+    def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What tokens and positions write; their sum enters the first block."""
         position = self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
-        return self.hook_embed(self.W_E[tokens]) + self.hook_pos_embed(position)
+        return self.hook_embed(self.W_E[tokens]), self.hook_pos_embed(position)
 
     def mask(self, tokens: torch.Tensor) -> torch.Tensor:
         """0 where a query may see a key and -inf elsewhere, for every head: (batch, 1, query, key)
@@ -197,6 +203,10 @@ class TransformerBlock(torch.nn.Module):
         if self.mlp is not None:
             x = x + self.hook_mlp_out(self.mlp(self.ln2(x)))
         return self.hook_resid_post(x)
+
+    @property
+    def n_heads(self) -> int:
+        return 0 if self.attn is None else len(self.attn.layout.widths)
 
     def to_block(self) -> Block:
         return Block(

@@ -15,11 +15,13 @@ an export to a library that divides multiplies first. Padding is never attended 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from groundtruth import hashing
 from groundtruth.errors import InputError, UnknownName
 
 Activation = Literal["relu", "gelu"]
@@ -157,6 +159,36 @@ class Weights:
     @property
     def n_outputs(self) -> int:
         return self.W_U.shape[1]
+
+    @property
+    def components(self) -> tuple[tuple[int, bool], ...]:
+        """For each block how many heads it has, and whether an MLP."""
+        return tuple((len(block.heads), block.mlp is not None) for block in self.blocks)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array by name, such as W_E, blocks.0.heads.1.W_Q and blocks.0.norm_mlp.scale."""
+        return {k: v for k, v in _leaves("", self) if isinstance(v, np.ndarray)}
+
+    def settings(self) -> dict[str, Any]:
+        """Everything else by name, such as causal and final_norm.eps; None for what is missing."""
+        return {k: v for k, v in _leaves("", self) if not isinstance(v, np.ndarray)}
+
+    @property
+    def hash(self) -> str:
+        """Content hash of arrays and settings."""
+        return hashing.content_hash(self.settings(), self.arrays())
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if is_dataclass(value):
+        parts = [(field.name, getattr(value, field.name)) for field in fields(value)]
+    elif isinstance(value, tuple):
+        parts = [(str(i), part) for i, part in enumerate(value)]
+    else:
+        yield name, value
+        return
+    for key, part in parts:
+        yield from _leaves(f"{name}.{key}" if name else key, part)
 
 
 def _check_block(where: str, block: Block, d: int) -> None:

@@ -1,0 +1,170 @@
+"""What to put in an activation's place: hooks for `Transformer.run_with_hooks`.
+
+    zero, set_to(value), add(vector), patch(source), mean_of(reference)   over the whole site
+    only(hook, positions=, heads=, neurons=, basis=)                      over a part of it
+
+Example, head 1 of block 0 patched from another run at position 3:
+
+    site = "blocks.0.attn.hook_result"
+    other = model.run_with_cache(other_tokens, site)[1][site]
+    model.run_with_hooks(tokens, [(site, only(patch(other), heads=1, positions=3))])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from groundtruth.errors import InputError
+from groundtruth.models.hooks import Hook, HookPoint
+
+_BY_HEAD_FIRST = ("hook_attn_scores", "hook_pattern")
+_ORTHONORMAL = 1e-4
+
+
+def zero(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
+    """0 everywhere."""
+    return torch.zeros_like(activation)
+
+
+def set_to(value: Any) -> Hook:
+    """`value`, a number or what broadcasts to the activation."""
+
+    def replace(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
+        return _like(value, activation).expand_as(activation)
+
+    return replace
+
+
+def add(vector: Any) -> Hook:
+    """The activation plus `vector`, as in steering."""
+    return lambda activation, hook: activation + _like(vector, activation)
+
+
+def patch(source: torch.Tensor) -> Hook:
+    """What stood at the site in another run.
+
+    Raises:
+        InputError: when it runs on an activation of another shape: the runs differ in length.
+    """
+
+    def replace(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
+        if source.shape != activation.shape:
+            raise InputError(
+                f"{hook.name}: source: expected shape {tuple(activation.shape)}, got "
+                f"{tuple(source.shape)}. Patch between batches of equal size and length."
+            )
+        return source
+
+    return replace
+
+
+def mean_of(reference: torch.Tensor, counted: Any = None) -> Hook:
+    """The mean over a reference batch, at each position.
+
+    Args:
+        reference: (batch, position, ...) activations of the site, from a run.
+        counted: (batch, position) which entries count, `tokens != pad`; all if None.
+
+    Raises:
+        InputError: a position at which no entry counts.
+    """
+    counted = np.ones(reference.shape[:2], dtype=bool) if counted is None else counted
+    weight = torch.as_tensor(counted, device=reference.device).to(reference.dtype)
+    n = weight.sum(0)
+    if bool((n == 0).any()):
+        at = torch.nonzero(n == 0).flatten().tolist()
+        raise InputError(f"counted: expected an entry at every position, got none at {at}.")
+    return set_to(torch.einsum("bp,bp...->p...", weight / n, reference))
+
+
+def only(
+    hook: Hook,
+    *,
+    positions: Any = None,
+    heads: int | Sequence[int] | None = None,
+    neurons: int | Sequence[int] | None = None,
+    basis: Any = None,
+) -> Hook:
+    """`hook` on a part of the activation; the rest stays.
+
+    Args:
+        hook: what to do there.
+        positions: their numbers, or (batch, position) booleans; at hook_attn_scores and
+            hook_pattern, those of the query.
+        heads: their numbers, at sites that have heads.
+        neurons: entries of the last axis.
+        basis: (k, width) orthonormal rows: only the component in their span changes, as in an
+            interchange intervention.
+
+    Raises:
+        InputError: rows that are not orthonormal.
+    """
+    rows = None if basis is None else check_basis(basis)
+
+    def restricted(activation: torch.Tensor, hook_point: HookPoint) -> torch.Tensor | None:
+        new = hook(activation, hook=hook_point)
+        if new is None:
+            return None
+        if rows is not None:
+            span = _like(rows, activation)
+            new = activation + (new - activation) @ span.T @ span
+        part = _part(activation, hook_point.name, positions, heads, neurons)
+        return torch.where(part, new, activation)
+
+    return lambda activation, hook: restricted(activation, hook)
+
+
+def check_basis(basis: Any) -> torch.Tensor:
+    """Orthonormal rows (k, width) as a float64 tensor.
+
+    Raises:
+        InputError: they are not, to 1e-4, which float32 decompositions keep.
+    """
+    rows = torch.as_tensor(basis).double()
+    if rows.ndim != 2 or rows.shape[0] > rows.shape[1]:
+        raise InputError(f"basis: expected shape (k, width), k <= width, got {tuple(rows.shape)}.")
+    error = float((rows @ rows.T - torch.eye(len(rows), device=rows.device)).abs().max())
+    if not error <= _ORTHONORMAL:
+        raise InputError(
+            f"basis: expected orthonormal rows, got products off by {error:.3g}. "
+            "Make them so: torch.linalg.qr(basis.T).Q.T."
+        )
+    return rows
+
+
+def _part(
+    activation: torch.Tensor, site: str, positions: Any, heads: Any, neurons: Any
+) -> torch.Tensor:
+    """Which entries are meant, in a shape that broadcasts to the activation."""
+    head_first = site.endswith(_BY_HEAD_FIRST)
+    part = torch.ones([1] * activation.ndim, dtype=torch.bool, device=activation.device)
+    if positions is not None:
+        part = part & _along(activation, positions, 2 if head_first else 1)
+    if heads is not None:
+        if activation.ndim != 4:
+            raise InputError(f"{site}: heads: expected a site with heads, such as attn.hook_z.")
+        part = part & _along(activation, heads, 1 if head_first else 2)
+    if neurons is not None:
+        part = part & _along(activation, neurons, activation.ndim - 1)
+    return part
+
+
+def _along(activation: torch.Tensor, numbers: Any, axis: int) -> torch.Tensor:
+    """True at `numbers` on `axis`; (batch, axis) booleans are taken as they are."""
+    numbers = torch.as_tensor(numbers, device=activation.device)
+    shape = [1] * activation.ndim
+    shape[axis] = activation.shape[axis]
+    if numbers.dtype == torch.bool:
+        shape[0] = len(numbers)
+        return numbers.reshape(shape)
+    flags = torch.zeros(activation.shape[axis], dtype=torch.bool, device=activation.device)
+    flags[numbers] = True
+    return flags.reshape(shape)
+
+
+def _like(value: Any, activation: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=activation.dtype, device=activation.device)
