@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.batch_interpreter import BatchInterpreter
@@ -22,7 +21,6 @@ from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import GroundtruthError
 from groundtruth.models import Weights
-from groundtruth.models.transformer import Transformer
 
 WORK = 1e10
 """Operations that agreement is tested with: about a second of one core."""
@@ -111,12 +109,14 @@ def certified(
         Disagreement: the model and the interpreter disagree, or an expression is further off
             than was proven; with the sequence.
     """
+    from groundtruth.compiled_models import running  # loads torch
+
     total = n_sequences(len(analysis.vocab), analysis.max_length)
     most = affordable(weights, analysis.max_length) if n is None else n
-    interpreter, model = BatchInterpreter(analysis), Transformer(weights)
+    interpreter, model = BatchInterpreter(analysis), running.as_model(weights)
     seen = {variable.name: 0.0 for variable in layout.values()}
     for batch in _batches(analysis, weights, total, most, seed):
-        residual = _residual(model, model_tokens(batch, weights))
+        residual = running.residual(model, model_tokens(batch, weights))
         for name, column in interpreter.run(batch).items():
             error = _checked(analysis, layout[name], column, residual, batch)
             seen[name] = max(seen[name], error)
@@ -148,16 +148,6 @@ def _batches(
     for start in range(0, most, size):
         rows = slice(start, start + size)
         yield Batch(sample.ids[rows], sample.lengths[rows])
-
-
-def _residual(model: Transformer, tokens: np.ndarray) -> np.ndarray:
-    """(batch, position, d_model) after the last block, without begin-of-sequence."""
-    with torch.no_grad():
-        ids = model.as_tokens(tokens)
-        x, mask = model.embed(ids), model.mask(ids)
-        for block in model.each_block():
-            x = block(x, mask)
-    return x[:, 1:].numpy()
 
 
 def _checked(

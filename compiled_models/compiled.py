@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.batches import encode
@@ -19,7 +19,9 @@ from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import InputError
 from groundtruth.models import Weights
-from groundtruth.models.transformer import Transformer
+
+if TYPE_CHECKING:
+    from groundtruth.models.transformer import Transformer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +49,9 @@ class Compiled:
     @cached_property
     def model(self) -> Transformer:
         """The weights as a torch module, in float32."""
-        return Transformer(self.weights)
+        from groundtruth.compiled_models import running  # loads torch
+
+        return running.as_model(self.weights)
 
     def run(self, sequences: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """The program's output on each sequence, by the model.
@@ -55,6 +59,8 @@ class Compiled:
         Raises:
             InputError: a sequence that is empty or too long, or a token not in the vocabulary.
         """
+        from groundtruth.compiled_models import running  # loads torch
+
         batch = encode(sequences, self.analysis.vocab)
         longest = self.analysis.max_length
         if len(batch) and not 1 <= batch.lengths.min() <= batch.lengths.max() <= longest:
@@ -62,8 +68,7 @@ class Compiled:
             raise InputError(f"sequences: expected 1 to {longest} tokens in each, got {given}.")
         if not len(batch):
             return []
-        with torch.no_grad():
-            outputs = self.model(model_tokens(batch, self.weights))[:, 1:].numpy()
+        outputs = running.outputs(self.model, model_tokens(batch, self.weights))
         domain = self.analysis.domains[self.program.output]
         return told_apart(domain, outputs).lists(batch.lengths)
 
