@@ -114,12 +114,15 @@ def certified(
     total = n_sequences(len(analysis.vocab), analysis.max_length)
     most = affordable(weights, analysis.max_length) if n is None else n
     interpreter, model = BatchInterpreter(analysis), running.as_model(weights)
+    output = analysis.program.names[analysis.program.output]
     seen = {variable.name: 0.0 for variable in layout.values()}
     for batch in _batches(analysis, weights, total, most, seed):
-        residual = running.residual(model, model_tokens(batch, weights))
-        for name, column in interpreter.run(batch).items():
+        logits, residual = running.outputs_and_residual(model, model_tokens(batch, weights))
+        columns = interpreter.run(batch)
+        for name, column in columns.items():
             error = _checked(analysis, layout[name], column, residual, batch)
             seen[name] = max(seen[name], error)
+        _check_outputs(analysis, columns[output], logits, batch)
     margins = tuple(Margin(v.name, v.error, v.margin, seen[v.name]) for v in layout.values())
     return Certificate(margins, total <= most, min(total, most), seed)
 
@@ -153,28 +156,42 @@ def _batches(
 def _checked(
     analysis: Analysis, variable: Variable, column: Column, residual: np.ndarray, batch: Batch
 ) -> float:
-    """The greatest error of `variable`."""
+    """The greatest error of `variable`, which must not be beyond what was proven."""
     at = slice(variable.directions.start, variable.directions.stop)
-    there = np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
-    column = Column(column.domain, column.array[there], _picked(column.none, there))
-    held = residual[..., at][there]
-    error = np.abs(held - _ideal(variable, column))
+    there = _positions(batch)
+    error = np.abs(residual[..., at][there] - _ideal(variable, _at(column, there)))
     allowed = np.full(error.shape[1], variable.error)
     if variable.numerical and variable.none is not None:
         allowed[1] = variable.total
-    wrong = (error > allowed).any(axis=1)
-    if variable.domain is not None and variable.expression is analysis.program.output:
-        decided = told_apart(variable.domain, held)
-        wrong |= (decided.array != column.array) & ~column.gone()
-        wrong |= decided.gone() != column.gone()
+    wrong = np.asarray((error > allowed).any(axis=1))
     if wrong.any():
-        row = np.repeat(np.arange(len(batch)), batch.lengths)[wrong.argmax()]
-        _refuse(analysis, variable, batch, int(row), error[wrong].max())
+        raise _disagreement(
+            analysis,
+            batch,
+            wrong,
+            f"{variable.name} is off by {error[wrong].max():.2e}, beyond the {variable.error:.2e} "
+            "that was proven",
+        )
     return float(error.max(initial=0.0))
 
 
-def _picked(none: np.ndarray | None, there: np.ndarray) -> np.ndarray | None:
-    return None if none is None else none[there]
+def _check_outputs(analysis: Analysis, column: Column, logits: np.ndarray, batch: Batch) -> None:
+    there = _positions(batch)
+    wanted, found = _at(column, there), told_apart(column.domain, logits[there])
+    wrong = (found.array != wanted.array) & ~wanted.gone() | (found.gone() != wanted.gone())
+    if wrong.any():
+        raise _disagreement(analysis, batch, wrong, "the model's output is not the interpreter's")
+
+
+def _positions(batch: Batch) -> np.ndarray:
+    """(batch, width) where there is a token."""
+    return np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
+
+
+def _at(column: Column, there: np.ndarray) -> Column:
+    """The entries of `column` at these positions, in one row."""
+    none = None if column.none is None else column.none[there]
+    return Column(column.domain, column.array[there], none)
 
 
 def _ideal(variable: Variable, column: Column) -> np.ndarray:
@@ -187,11 +204,10 @@ def _ideal(variable: Variable, column: Column) -> np.ndarray:
     return np.stack(parts[: len(variable.labels)], axis=-1)
 
 
-def _refuse(analysis: Analysis, variable: Variable, batch: Batch, row: int, error: float) -> None:
-    ids = batch.ids[row, : batch.lengths[row]].tolist()
-    sequence = [analysis.vocab[k] for k in ids]
-    raise Disagreement(
-        f"program {analysis.program.name!r}: {variable.name} is off by {error:.2e} on "
-        f"{sequence!r}, and at most {variable.error:.2e} was proven; no model is returned",
-        sequence,
-    )
+def _disagreement(analysis: Analysis, batch: Batch, wrong: np.ndarray, what: str) -> Disagreement:
+    """`what`, on the first sequence with a position that is `wrong`."""
+    row = int(np.repeat(np.arange(len(batch)), batch.lengths)[wrong.argmax()])
+    sequence = [analysis.vocab[k] for k in batch.ids[row, : batch.lengths[row]].tolist()]
+    name = analysis.program.name
+    message = f"program {name!r}: on {sequence!r}, {what}; no model is returned"
+    return Disagreement(message, sequence)

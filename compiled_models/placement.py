@@ -48,19 +48,18 @@ class Placement:
         Raises:
             UnknownName: no component reads or writes such a variable.
         """
-        known: set[str] = set()
         for b, block in enumerate(self.blocks):
             for h, head in enumerate(block.heads):
                 if head.writes.name == name:
                     return Place(b, head=h)
-                known.update(variable.name for variable in head.reads)
             first = 0
             for neurons in block.neurons:
                 after = first + len(neurons.units)
                 if neurons.writes.name == name:
                     return Place(b, neurons=range(first, after))
-                known.update(variable.name for variable in neurons.reads)
                 first = after
+        parts = [part for block in self.blocks for part in (*block.heads, *block.neurons)]
+        known = {v.name for part in parts for v in (*part.reads, part.writes)}
         if name not in known:
             raise UnknownName("variable", name, known)
         return None

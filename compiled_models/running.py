@@ -15,17 +15,17 @@ def as_model(weights: Weights) -> Transformer:
 
 
 @torch.no_grad()
-def residual(model: Transformer, tokens: np.ndarray) -> np.ndarray:
-    """(batch, position, d_model) after the last block, without begin-of-sequence."""
-    last = len(model.blocks) - 1
-    sites = [f"blocks.{last}.hook_resid_post"] if last >= 0 else ["hook_embed", "hook_pos_embed"]
-    cache = model.run_with_cache(tokens, sites)[1]
-    written = [cache[site] for site in sites]
-    return torch.stack(written).sum(0)[:, 1:].cpu().numpy()
-
-
-@torch.no_grad()
 def outputs(model: Transformer, tokens: np.ndarray) -> np.ndarray:
     """(batch, position, n_outputs), without begin-of-sequence."""
     logits: torch.Tensor = model(tokens)
     return logits[:, 1:].cpu().numpy()
+
+
+@torch.no_grad()
+def outputs_and_residual(model: Transformer, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and (batch, position, d_model) after the last block."""
+    last = len(model.blocks) - 1
+    sites = [f"blocks.{last}.hook_resid_post"] if last >= 0 else ["hook_embed", "hook_pos_embed"]
+    logits, cache = model.run_with_cache(tokens, sites)
+    residual = torch.stack([cache[site] for site in sites]).sum(0)
+    return logits[:, 1:].cpu().numpy(), residual[:, 1:].cpu().numpy()

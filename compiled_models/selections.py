@@ -56,7 +56,7 @@ class Selection:
     """
 
     selector: Selector
-    tables: Mapping[Expression, np.ndarray]
+    tables: Mapping[Select, np.ndarray]
 
     @cached_property
     def sides(self) -> tuple[Sides, ...]:
@@ -99,7 +99,7 @@ class Selection:
     @cached_property
     def _truth(self) -> np.ndarray:
         """Whether it chooses, by the cell of each pair of s-ops: one axis for each."""
-        answers: dict[Expression, np.ndarray] = {}
+        answers: dict[Select, np.ndarray] = {}
         for axis, sides in enumerate(self.sides):
             patterns = self._patterns(sides)[0]
             selects = [s for s in self._selects if (s.keys, s.queries) == sides]
@@ -141,7 +141,7 @@ def _boxes(truth: np.ndarray) -> list[list[np.ndarray]]:
     return found
 
 
-def _combined(part: Expression, answers: Mapping[Expression, np.ndarray]) -> np.ndarray:
+def _combined(part: Expression, answers: Mapping[Select, np.ndarray]) -> np.ndarray:
     match part:
         case SelectorAnd():
             return _combined(part.first, answers) & _combined(part.second, answers)
@@ -149,7 +149,9 @@ def _combined(part: Expression, answers: Mapping[Expression, np.ndarray]) -> np.
             return _combined(part.first, answers) | _combined(part.second, answers)
         case SelectorNot():
             return ~_combined(part.selector, answers)
-    return answers[part]
+        case Select():
+            return answers[part]
+    raise AssertionError(part)
 
 
 def _selects(part: Expression) -> list[Select]:

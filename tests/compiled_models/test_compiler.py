@@ -127,7 +127,7 @@ def test_jax_runs_the_same_weights(name):
 
 
 # --- what Tracr gets wrong without a word --------------------------------------------------------
-# Measured on Tracr 9ce2b8c (2024-02-05), https://github.com/google-deepmind/tracr, with its defaults.
+# Measured on Tracr 9ce2b8c with its defaults, https://github.com/google-deepmind/tracr
 
 
 @pytest.mark.parametrize("max_length", [20, 40])
