@@ -22,8 +22,8 @@ from groundtruth.compiled_models.values import Value
 from groundtruth.errors import GroundtruthError
 from groundtruth.models import Weights
 
-WORK = 1e10
-"""Operations that agreement is tested with: about a second of one core."""
+WORK = 5e9
+"""Operations that agreement is tested with: half a second or so of one core."""
 
 FEWEST, MOST = 64, 100_000
 """Bounds of how many sequences that is."""
