@@ -30,8 +30,8 @@ def compile_program(
         max_length: greatest length of a sequence, begin-of-sequence not counted.
         closed: whether it also computes what follows when values of expressions are interchanged
             between inputs; it is larger then. See `Analysis`.
-        n_sequences: how many sequences the certificate tries; as many as half a second or so allows if None.
-            All are tried if there are no more.
+        n_sequences: how many sequences the certificate tries, or all if there are no more; as many
+            as half a second or so allows if None.
         seed: of the sample, where not all are tried.
 
     Raises:

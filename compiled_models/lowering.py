@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groundtruth.compiled_models.aggregating import add_aggregate
 from groundtruth.compiled_models.analysis import Analysis
+from groundtruth.compiled_models.choosing import selection
 from groundtruth.compiled_models.counting import add_width
 from groundtruth.compiled_models.expressions import (
     Aggregate,
@@ -20,12 +21,19 @@ from groundtruth.compiled_models.expressions import (
 )
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.plan import Bound, Plan
-from groundtruth.compiled_models.pointwise import add_linear, add_map, add_sequence_map
+from groundtruth.compiled_models.pointwise import (
+    add_fixed,
+    add_linear,
+    add_map,
+    add_sequence_map,
+)
 from groundtruth.compiled_models.rounding import storing
+from groundtruth.compiled_models.sums import add_sum
+from groundtruth.compiled_models.values import READERS
 from groundtruth.errors import ProgramError
 
 MOST_NUMBERS = 50_000_000
-"""Numbers in the weights of all neurons beyond which a program is refused."""
+"""Numbers in the weights beyond which a program is refused: 400 megabytes."""
 
 
 def planned(analysis: Analysis) -> Plan:
@@ -48,7 +56,7 @@ def planned(analysis: Analysis) -> Plan:
             reasons.append(f"{analysis.program.names[e]}: {problem}")
     numbers = plan.numbers
     if numbers > MOST_NUMBERS:
-        reasons.append(f"its weights would be {numbers:,} numbers, more than {MOST_NUMBERS:,}")
+        reasons.append(f"its weights are about {numbers:,} numbers, more than {MOST_NUMBERS:,}")
     if reasons:
         raise ProgramError(f"program {analysis.program.name!r} cannot be compiled", reasons)
     return plan
@@ -76,6 +84,10 @@ def _add(plan: Plan, e: Expression) -> None:
             add_linear(plan, e)
         case SelectorWidth():
             add_width(plan, e)
+        case Aggregate() if not selection(plan, e.selector).conjunctions():
+            add_fixed(plan, e, plan.analysis.domains[e].code[READERS[e.kind](e.default)])
+        case Aggregate(how="sum"):
+            add_sum(plan, e)
         case Aggregate():
             add_aggregate(plan, e)
         case SOp():

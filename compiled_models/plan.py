@@ -58,9 +58,16 @@ class Plan:
 
     @property
     def numbers(self) -> int:
-        """How many numbers the weights of all neurons are."""
-        units = sum(len(part.units) for part in self.components if isinstance(part, Neurons))
-        return 2 * units * self.start
+        """About how many numbers the weights are."""
+        width = 0
+        for part in self.components:
+            if isinstance(part, Neurons):
+                width += len(part.units)
+            else:
+                width += sum(min(term.wanted.shape) for term in part.terms) + len(
+                    part.writes.labels
+                )
+        return 2 * width * self.start
 
     def value(self, e: SOp, bound: Bound, from_bos: Entries | None = None) -> Variable:
         """The variable that holds the value of `e`, on fresh directions.

@@ -25,7 +25,7 @@ from groundtruth.compiled_models.steps import (
     stairs,
 )
 
-CLEAN = 2.0**-20
+CLEAN = 2.0**-19
 """Error, summed over the directions of a variable, that a copy would not improve on."""
 
 MOST_NEURONS = 30_000

@@ -28,6 +28,9 @@ GAIN = 1.25
 SATURATED = 2.0**-16
 """Error beyond which a gate takes two neurons, which are flat at 1 and so clean up."""
 
+EXACT = 2.0**20
+"""Multiples of 1/8 below this are exact in float32."""
+
 MOST_ERROR = 0.2
 """Error beyond which no gate is offered."""
 
@@ -48,7 +51,8 @@ class Reading:
     def rounding(self, slope: float, bias: float, reach: float) -> float:
         """The error of slope * z - bias in float32, where it is at most `reach`. The slope is a
         power of 2: a single term is rounded only when the bias is added."""
-        if self.terms == 1 and set(map(abs, self.weights.values())) == {1.0}:
+        single = self.terms == 1 and set(map(abs, self.weights.values())) == {1.0}
+        if single and abs(bias) < EXACT:
             return gamma(1) * reach
         return gamma(self.terms + 2) * (slope * self.magnitude + abs(bias) + 1)
 
@@ -68,6 +72,11 @@ class Step:
     up: bool
     reach: float
     rounding: float
+
+    @property
+    def error(self) -> float:
+        """How far from 1 what it writes can be, the four ReLUs of two steps added up."""
+        return 2 * self.rounding + gamma(4) * 2 * self.reach
 
     def units(self, writes: Entries, off: Iterable[int] = ()) -> list[Unit]:
         """Neurons that write `writes` where it is 1, and nothing where one of the directions `off`
@@ -209,5 +218,5 @@ def gate(reads: Sequence[int], needed: int, error: float, terms: int, writes: En
         Unit(reading, -0.5 - bias, writes),
         Unit(reading, -1.5 - bias, negated(writes)),
     )
-    # What is read is added up to at most 2 needed + 1; then twice what is left, at most 2.
-    return Gate(units, 2 * gamma(terms + 1) * (2 * needed + 1) + gamma(2) * 4)
+    # Both add up terms of at most 4 needed in all; what they leave is at most 1.5 + 0.5.
+    return Gate(units, 2 * gamma(terms + 1) * 4 * needed + gamma(2) * 2)
