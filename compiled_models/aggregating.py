@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from groundtruth.compiled_models.choosing import (
+    BLUNTED,
     Choosing,
     Demand,
     Preferring,
@@ -62,7 +63,7 @@ def _add_extreme(plan: Plan, e: Aggregate) -> None:
     """Keys prefer their place in the order of values, one unit of sharpness for each, so softmax
     attends to the greatest (or the least) alone."""
     x = plan.values[e.values]
-    if not x.numerical and len(x.labels) * x.total > 1 / 16:
+    if not x.numerical and len(x.labels) * x.total > BLUNTED / 8:
         x = cleaned(plan, x)
     order = _Order(plan, e, x)
     chosen = chosen_by(plan, e, Demand(order.places, preferring=order.preferring))
@@ -117,16 +118,8 @@ def _value_head(
     from_bos = default_of(e, domain, start) if empty else {}
     made = plan.value(e, bound, {d - start: weight for d, weight in from_bos.items()})
     preferences = keeping_out(x, chosen) if preferred is None else preferred
-    head = Head(
-        (*chosen.reads, x),
-        made,
-        chosen.terms,
-        chosen.scale,
-        bos,
-        preferences,
-        _moves(plan, e, x, made.start),
-        from_bos,
-    )
+    reads, moves = (*chosen.reads, x), _moves(plan, e, x, made.start)
+    head = Head(reads, made, chosen.terms, chosen.scale, bos, preferences, moves, from_bos)
     plan.components.append(head)
 
 
@@ -194,11 +187,8 @@ def without_none(x: Variable, places: int) -> Preferring | None:
 
 def _add_agreed(plan: Plan, e: Aggregate) -> None:
     """The share of each value among the chosen is 1, or else at most (most - 1) / most."""
-    x, given, domain = (
-        plan.values[e.values],
-        plan.analysis.domains[e.values],
-        plan.analysis.domains[e],
-    )
+    x, given = plan.values[e.values], plan.analysis.domains[e.values]
+    domain = plan.analysis.domains[e]
     least, most = plan.analysis.counts[e]
     chosen = chosen_by(plan, e, Demand(2, 1 / (16 * most), without_none(x, 2)))
     values = [value for value in given.listed if value in domain.code]
@@ -215,18 +205,9 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
         (x.direction(given.code[value]), start + k, 1.0) for k, value in enumerate(values)
     )
     preferences, bos = keeping_out(x, chosen), chosen.met - chosen.sharp
-    plan.components.append(
-        Head(
-            (*chosen.reads, x),
-            shares,
-            chosen.terms,
-            chosen.scale,
-            bos,
-            preferences,
-            moves,
-            from_bos,
-        )
-    )
+    reads = (*chosen.reads, x)
+    head = Head(reads, shares, chosen.terms, chosen.scale, bos, preferences, moves, from_bos)
+    plan.components.append(head)
     _read_shares(plan, e, shares, [*values, default] if empty else values, error, most)
 
 

@@ -19,7 +19,7 @@ from groundtruth.compiled_models.columns import Column
 from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.values import Value
-from groundtruth.errors import GroundtruthError
+from groundtruth.errors import GroundtruthError, reject
 from groundtruth.models import Weights
 
 WORK = 5e9
@@ -27,6 +27,9 @@ WORK = 5e9
 
 FEWEST, MOST = 64, 100_000
 """Bounds of how many sequences that is."""
+
+ENTRIES = 1 << 21
+"""Entries of the residual stream of sequences that are run at a time."""
 
 
 class Disagreement(GroundtruthError, RuntimeError):
@@ -93,12 +96,7 @@ class Certificate:
 
 
 def certified(
-    analysis: Analysis,
-    layout: Layout,
-    weights: Weights,
-    *,
-    n: int | None,
-    seed: int,
+    analysis: Analysis, layout: Layout, weights: Weights, *, n: int | None, seed: int
 ) -> Certificate:
     """The certificate of `weights` as a torch model in float32.
 
@@ -111,6 +109,8 @@ def certified(
     """
     from groundtruth.compiled_models import running  # loads torch
 
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise reject("n_sequences", n, "a whole number >= 1, or None")
     total = n_sequences(len(analysis.vocab), analysis.max_length)
     most = affordable(weights, analysis.max_length) if n is None else n
     interpreter, model = BatchInterpreter(analysis), running.as_model(weights)
@@ -142,7 +142,7 @@ def affordable(weights: Weights, max_length: int) -> int:
 def _batches(
     analysis: Analysis, weights: Weights, total: int, most: int, seed: int
 ) -> Iterator[Batch]:
-    size = max(16, 1 << 21) // ((analysis.max_length + 1) * weights.d_model) + 1
+    size = ENTRIES // ((analysis.max_length + 1) * weights.d_model) + 1
     n_tokens = len(analysis.vocab)
     if total <= most:
         yield from every_sequence(n_tokens, analysis.max_length, size=size)

@@ -60,36 +60,32 @@ def add_sequence_map(plan: Plan, e: SequenceMap) -> None:
 
 def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
     """relu(f x + g y - low) + low, and 0 where either is None."""
-    x, y = plan.values[e.first], plan.values[e.second]
-    factors = defaultdict(float)
-    for variable, factor in ((x, e.first_factor), (y, e.second_factor)):
-        factors[variable.start] += float(factor)
-    domains = [plan.analysis.domains[part] for part in (e.first, e.second)]
-    sizes = [
-        abs(float(factor)) * float(max(abs(domain.least), abs(domain.greatest)))
-        for factor, domain in zip((e.first_factor, e.second_factor), domains)
-    ]
-    low, size = -sum(sizes) - 1, sum(sizes)
-    flags = sorted({v.none for v in (x, y) if v.none is not None})
-    flags_error = sum(v.total for v in {x, y} if v.none is not None)
-    error = abs(float(e.first_factor)) * x.error + abs(float(e.second_factor)) * y.error
-    error += sum(storing(float(f)) for f in factors.values()) * size
-    error += gamma(8) * 2 * (size - low) + 8 * (size - low) * flags_error
+    given = [(plan.values[e.first], e.first_factor), (plan.values[e.second], e.second_factor)]
+    weights: dict[int, float] = defaultdict(float)
+    size = error = 0.0
+    for x, factor in given:
+        domain = plan.analysis.domains[x.expression]
+        largest = float(max(abs(domain.least), abs(domain.greatest)))
+        weights[x.start] += float(factor)
+        size += abs(float(factor)) * largest
+        error += abs(float(factor)) * x.error + storing(float(factor)) * largest
+    low, span = -size - 1, 2 * size + 1
+    reads = tuple(dict.fromkeys(x for x, _ in given))
+    flags = [x.none for x in reads if x.none is not None]
+    flags_error = sum(x.total for x in reads if x.none is not None)
+    if flags_error > MOST_ERROR:
+        raise Problem("whether its arguments are None cannot be told reliably")
     start = plan.start
-    off = dict.fromkeys(flags, 4 * low)
     units = [
-        Unit({**factors, **off}, -low, {start: 1.0}),
+        Unit({**weights, **dict.fromkeys(flags, 4 * low)}, -low, {start: 1.0}),
         Unit(dict.fromkeys(flags, -2.0), 1.0, {start: low}),
     ]
-    flag_error = 0.0
-    if plan.analysis.domains[e].none:
-        flag_error = gamma(8) * 4
-        if flags_error > MOST_ERROR:
-            raise Problem("whether its arguments are None cannot be told reliably")
-        both = dict.fromkeys(flags, 2.0)
-        units += [Unit(both, -0.5, {start + 1: 1.0}), Unit(both, -1.5, {start + 1: -1.0})]
-    made = plan.value(e, Bound(error, flag_error, 1))
-    plan.components.append(Neurons(tuple(dict.fromkeys((x, y))), made, tuple(units)))
+    if flags:
+        either = dict.fromkeys(flags, 2.0)
+        units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
+    error += gamma(8) * 2 * span + 8 * span * flags_error
+    made = plan.value(e, Bound(error, gamma(8) * 4 if flags else 0.0))
+    plan.components.append(Neurons(reads, made, tuple(units)))
 
 
 def cleaned(plan: Plan, x: Variable) -> Variable:
@@ -103,7 +99,7 @@ def cleaned(plan: Plan, x: Variable) -> Variable:
 
 
 def _add_clean(plan: Plan, x: Variable) -> Variable:
-    units, start, error = [], plan.start, max(x.error, 2 * SATURATED)
+    start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
     gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
