@@ -81,7 +81,8 @@ def _tracr(name: str, max_length: int, *, forward: bool) -> str:
     vocab = library.entry(name).vocab
     start = process_time()
     model = tracr_side.compiled(name, vocab, max_length)
-    parts = [f"tracr {process_time() - start:.2f} s"]
+    seconds = process_time() - start
+    parts = [f"tracr {seconds:.2f} s", f"tracr {tracr_side.sizes(model)}"]
     if forward:
         ids = np.random.default_rng(0).integers(0, len(vocab), (BATCH, max_length))
         run = tracr_side.forward(model, [[vocab[k] for k in row] for row in ids.tolist()])

@@ -54,6 +54,21 @@ def compiled(name: str, vocab: Sequence[Value], max_length: int) -> Any:
     )
 
 
+def sizes(model: Any) -> str:
+    """As ours are printed."""
+    import jax
+    import numpy as np
+
+    arrays = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(model.params)]
+    config = model.model_config
+    return (
+        f"d_model {len(model.residual_labels)}, {config.num_layers} blocks of "
+        f"{config.num_heads} heads and {config.mlp_hidden_size} neurons, "
+        f"{sum(np.count_nonzero(array) for array in arrays):,} of "
+        f"{sum(array.size for array in arrays):,} parameters not 0"
+    )
+
+
 def forward(model: Any, sequences: Sequence[Sequence[Value]]) -> Callable[[], None]:
     """One jitted pass over sequences of one length, compiled before it is called."""
     import jax

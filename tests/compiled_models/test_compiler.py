@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from groundtruth.compiled_models import (
     Aggregate,
@@ -33,6 +35,7 @@ from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.programs.parts import fetched, shifted
 from groundtruth.errors import InputError, ProgramError
 from groundtruth.models import numpy_reference
+from groundtruth.testing import programs
 
 NAMES = library.names()
 
@@ -90,6 +93,18 @@ def test_random_programs_are_compiled_right(size, vocab, max_length, causal):
             continue
         assert_computes(compiled, some_sequences(vocab, max_length))
     assert refused <= 1
+
+
+@given(programs(vocab=(0, 1, 2), max_length=5), st.booleans())
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+def test_drawn_programs_are_compiled_right_or_refused(program, closed):
+    try:
+        compiled = compile_program(program, vocab=(0, 1, 2), max_length=5, closed=closed)
+    except ProgramError as error:
+        assert "cannot be told apart in float32" in str(error)
+        return
+    assert compiled.certificate.exhaustive
+    assert_computes(compiled, [[0, 2, 2, 1, 0], [1], [2, 0, 1]])
 
 
 @pytest.mark.parametrize("seed", range(6))
