@@ -2,7 +2,8 @@
 
 A program is an s-op with all that it is computed from (`expressions.py`, `program.py`). Three
 interpreters run it and agree: a plain one (`program(sequence)`), a vectorised one
-(`BatchInterpreter`) and a causal one (`CausalModel`). `analyse` says what each expression can be.
+(`BatchInterpreter`) and a causal one (`CausalModel`). `analyse` says what each expression can be;
+`compile_program` makes a transformer that computes it, with a certificate.
 
     s-op                 is None                               where an argument is None
     tokens, indices      never                                 -
@@ -28,9 +29,9 @@ interpreters run it and agree: a plain one (`program(sequence)`), a vectorised o
   convert.
 - Numbers of numerical s-ops are exact fractions, negatives included. A domain lists them with their
   least distance, or, beyond 100,000, gives bounds and a grid that they lie on.
-- "only" copies: it needs the chosen positions to agree, so a compiled one reads a share of 1, apart
-  from the next share by 1 / length. Sums are means times widths; extremes are read off which values
-  are present at all.
+- "only" copies: it needs the chosen positions to agree. Where they may differ, a compiled one reads
+  a share of 1, apart from the next share by 1 / length. Sums are means times widths; for extremes,
+  keys prefer their place in the order of values.
 - Tight domains (`analyse`) hold on sequences; closed ones (`closed=True`) hold under interchange
   too, and are what truth about interventions needs.
 """
@@ -47,7 +48,10 @@ from groundtruth.compiled_models.batches import (
 )
 from groundtruth.compiled_models.cards import Card, difficulty
 from groundtruth.compiled_models.causal_model import CausalModel
+from groundtruth.compiled_models.certificate import Certificate, Disagreement, Margin
 from groundtruth.compiled_models.columns import Column
+from groundtruth.compiled_models.compiled import Compiled
+from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import (
     Aggregate,
@@ -72,6 +76,8 @@ from groundtruth.compiled_models.expressions import (
     numerical,
     tokens,
 )
+from groundtruth.compiled_models.layout import Layout, Variable
+from groundtruth.compiled_models.placement import Place, Placement
 from groundtruth.compiled_models.program import Node, Program
 from groundtruth.compiled_models.random_programs import random_program, random_programs
 
@@ -82,14 +88,21 @@ __all__ = [
     "BatchInterpreter",
     "Card",
     "CausalModel",
+    "Certificate",
     "Column",
+    "Compiled",
     "Constant",
+    "Disagreement",
     "Domain",
     "Expression",
     "Indices",
+    "Layout",
     "LinearSequenceMap",
     "Map",
+    "Margin",
     "Node",
+    "Place",
+    "Placement",
     "Program",
     "SOp",
     "Select",
@@ -100,8 +113,10 @@ __all__ = [
     "SelectorWidth",
     "SequenceMap",
     "Tokens",
+    "Variable",
     "analyse",
     "categorical",
+    "compile_program",
     "difficulty",
     "encode",
     "every_sequence",

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from groundtruth.compiled_models.expressions import (
     Aggregate,
+    LinearSequenceMap,
     Map,
     SelectorWidth,
     SequenceMap,
     SOp,
-    categorical,
     everything,
     length,
     numerical,
@@ -133,9 +133,10 @@ def average() -> SOp:
 )
 def above_average() -> SOp:
     """Whether the token is greater than the mean of all."""
-    mean = Aggregate(everything, numerical(tokens, name="values"), "mean", name="average")
-    above = named("x > y", lambda x, y: x > y)
-    return SequenceMap(above, tokens, categorical(mean), name="above_average")
+    values = numerical(tokens, name="values")
+    mean = Aggregate(everything, values, "mean", name="average")
+    excess = LinearSequenceMap(values, mean, 1, -1, name="excess")
+    return Map(named("x > 0", lambda x: x > 0), excess, name="above_average")
 
 
 @COUNTING.add(

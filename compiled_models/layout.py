@@ -1,0 +1,115 @@
+"""What the residual stream of a compiled model carries: variables, each on directions of its own.
+
+Direction 0 says that a position is begin-of-sequence. Directions are written once and never reused,
+so the last residual vector holds every expression of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from groundtruth.compiled_models.domains import Domain, repr_of
+from groundtruth.compiled_models.expressions import SOp
+from groundtruth.compiled_models.values import Value
+from groundtruth.errors import UnknownName
+
+BOS = 0
+"""The direction that is 1 at begin-of-sequence and 0 elsewhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """Something that the residual stream carries, on the directions from `start` on.
+
+    Fields:
+        name: of the expression; of something on the way to it, with a dot and what that is.
+        expression: which s-op it is, or is on the way to.
+        labels: what each direction stands for. Of a categorical expression its values, in the
+            order of their codes, with None last; of a numerical one "number", and None for the flag
+            that is 1 where it is None. The number is then 0.
+        domain: of the expression where this is its value; None for what is on the way.
+        error: how far a direction can be from what it should be: of a categorical variable, of any
+            of its directions; of a numerical one, of the number.
+        total: the sum of that over the directions of a categorical variable; of a numerical one,
+            how far the flag can be off.
+        active: how many directions can be other than 0 at once.
+        margin: how large `error` may be for the values to be told apart.
+        at_bos: what each direction holds at begin-of-sequence.
+    """
+
+    name: str
+    expression: SOp
+    labels: tuple[Value, ...]
+    start: int
+    domain: Domain | None
+    error: float
+    total: float
+    active: int
+    margin: float
+    at_bos: tuple[float, ...]
+
+    @property
+    def directions(self) -> range:
+        return range(self.start, self.start + len(self.labels))
+
+    @property
+    def numerical(self) -> bool:
+        return self.domain is not None and self.domain.kind == "numerical"
+
+    @property
+    def none(self) -> int | None:
+        """The direction of None, if it can be None."""
+        return self.directions[-1] if self.labels[-1] is None else None
+
+    def direction(self, code: int) -> int:
+        """Where the value with this code is, of a categorical variable."""
+        return self.start + code
+
+    def __str__(self) -> str:
+        shown = [repr_of(label) for label in self.labels]
+        if len(shown) > 8:
+            shown = [*shown[:3], "...", shown[-1]]
+        last = self.directions[-1]
+        where = f"{self.start}" if last == self.start else f"{self.start} to {last}"
+        return f"{where}: {self.name} = {', '.join(shown)}; error {self.error:.1e}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which directions of the residual stream carry what.
+
+    Example:
+        >>> from groundtruth.compiled_models import compile_program, library
+        >>> layout = compile_program(library.program("hist"), vocab="ab", max_length=3).layout
+        >>> layout["hist"].directions, layout["hist"].labels
+        (range(4, 7), (1, 2, 3))
+    """
+
+    variables: tuple[Variable, ...]
+
+    @property
+    def d_model(self) -> int:
+        return 1 + sum(len(variable.labels) for variable in self.variables)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Variable]:
+        return {variable.name: variable for variable in self.variables}
+
+    def __getitem__(self, name: str) -> Variable:
+        """The variable called `name`.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        if name not in self._by_name:
+            raise UnknownName("variable", name, self._by_name)
+        return self._by_name[name]
+
+    def values(self) -> Iterator[Variable]:
+        """Those that are the values of expressions."""
+        return (variable for variable in self.variables if variable.domain is not None)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{BOS}: begin-of-sequence", *map(str, self.variables)])

@@ -1,0 +1,331 @@
+"""Neurons for what is computed at one position: maps, sequence maps and linear sequence maps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from groundtruth.compiled_models.components import Entries, Neurons, Unit
+from groundtruth.compiled_models.domains import Domain
+from groundtruth.compiled_models.expressions import LinearSequenceMap, Map, SequenceMap, SOp
+from groundtruth.compiled_models.findings import Problem
+from groundtruth.compiled_models.layout import Variable
+from groundtruth.compiled_models.plan import Bound, Plan, decision_margin
+from groundtruth.compiled_models.rounding import gamma, storing
+from groundtruth.compiled_models.steps import (
+    MOST_ERROR,
+    SATURATED,
+    Reading,
+    Stairs,
+    gate,
+    stairs,
+)
+
+CLEAN = 2.0**-19
+"""Error, summed over the directions of a variable, that a copy would not improve on."""
+
+MOST_NEURONS = 30_000
+"""Neurons of one expression beyond which it is refused."""
+
+
+def add_map(plan: Plan, e: Map) -> None:
+    """One gate for each value of a categorical argument that is not told apart from others by the
+    function; steps for a numerical one."""
+    x = plan.values[e.argument]
+    codes = plan.analysis.tables[e].tolist()
+    if x.numerical:
+        _add_stairs(plan, e, x, codes)
+        return
+    groups = _grouped(range(len(x.labels)), codes)
+    _add_gates(plan, e, (x,), [(code, ((x, members),)) for code, members in groups])
+
+
+def add_sequence_map(plan: Plan, e: SequenceMap) -> None:
+    """Gates for pairs of values, or steps on x + y or x - y where that decides the result."""
+    x, y = plan.values[e.first], plan.values[e.second]
+    table = plan.analysis.tables[e][: len(x.labels), : len(y.labels)]
+    if e.first is e.second:
+        diagonal = np.diag(table).tolist()
+        groups = _grouped(range(len(x.labels)), diagonal)
+        _add_gates(plan, e, (x,), [(code, ((x, members),)) for code, members in groups])
+        return
+    cases = min(_pairs(x, y, table), _pairs(y, x, table.T), key=len)
+    if not _by_sum(plan, e, (x, y), table, len(cases)):
+        _add_gates(plan, e, (x, y), cases)
+
+
+def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
+    """relu(f x + g y - low) + low, and 0 where either is None."""
+    given = [(plan.values[e.first], e.first_factor), (plan.values[e.second], e.second_factor)]
+    weights: dict[int, float] = defaultdict(float)
+    size = error = 0.0
+    for x, factor in given:
+        domain = plan.analysis.domains[x.expression]
+        largest = float(max(abs(domain.least), abs(domain.greatest)))
+        weights[x.start] += float(factor)
+        size += abs(float(factor)) * largest
+        error += abs(float(factor)) * x.error + storing(float(factor)) * largest
+    low, span = -size - 1, 2 * size + 1
+    reads = tuple(dict.fromkeys(x for x, _ in given))
+    flags = [x.none for x in reads if x.none is not None]
+    flags_error = sum(x.total for x in reads if x.none is not None)
+    if flags_error > MOST_ERROR:
+        raise Problem("whether its arguments are None cannot be told reliably")
+    start = plan.start
+    units = [
+        Unit({**weights, **dict.fromkeys(flags, 4 * low)}, -low, {start: 1.0}),
+        Unit(dict.fromkeys(flags, -2.0), 1.0, {start: low}),
+    ]
+    if flags:
+        either = dict.fromkeys(flags, 2.0)
+        units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
+    error += gamma(8) * 2 * span + 8 * span * flags_error
+    made = plan.value(e, Bound(error, gamma(8) * 4 if flags else 0.0))
+    plan.components.append(Neurons(reads, made, tuple(units)))
+
+
+def cleaned(plan: Plan, x: Variable) -> Variable:
+    """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
+    is clean enough."""
+    if x.total <= CLEAN:
+        return x
+    if x not in plan.clean:
+        plan.clean[x] = _add_clean(plan, x)
+    return plan.clean[x]
+
+
+def _add_clean(plan: Plan, x: Variable) -> Variable:
+    start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
+    gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
+    units = [unit for made in gates for unit in made.units]
+    bound = Bound(gates[0].error, gates[0].error, 1)
+    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
+    plan.components.append(Neurons((x,), made, tuple(units)))
+    return made
+
+
+def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) -> Variable:
+    """One direction for each combination of values of categorical variables, the last running
+    fastest."""
+    shape = tuple(len(v.labels) for v in variables)
+    if np.prod(shape) > MOST_NEURONS:
+        raise Problem(f"its selector needs {np.prod(shape)} combinations of values")
+    total = sum(v.error for v in variables)
+    start, units, worst = plan.start, [], 0.0
+    for k, codes in enumerate(np.ndindex(*shape)):
+        reads = [v.direction(code) for v, code in zip(variables, codes)]
+        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0})
+        units += made.units
+        worst = max(worst, made.error)
+    labels = [tuple(v.labels[c] for v, c in zip(variables, codes)) for codes in np.ndindex(*shape)]
+    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5)
+    plan.components.append(Neurons(tuple(variables), variable, tuple(units)))
+    return variable
+
+
+def add_fixed(plan: Plan, e: SOp, code: int) -> None:
+    """The same value at each position, by a neuron that is always on."""
+    domain = plan.analysis.domains[e]
+    writes = target_of(domain, plan.start)(code)
+    error = sum(map(storing, writes.values()))
+    made = plan.value(e, Bound(error))
+    plan.components.append(Neurons((), made, (Unit({}, 1.0, writes),)))
+
+
+def target_of(domain: Domain, start: int) -> Callable[[int], Entries]:
+    """Code -> what is written for it, from direction `start` on; nothing for the number 0."""
+    if domain.kind == "categorical":
+        return lambda code: {start + code: 1.0}
+
+    def numbers(code: int) -> Entries:
+        if code == domain.none_code:
+            return {start + 1: 1.0}
+        value = float(domain.listed[code])
+        return {start: value} if value else {}
+
+    return numbers
+
+
+def stairs_bound(made: Stairs, domain: Domain, start: int) -> Bound:
+    """What neurons that are `stairs` write."""
+    errors = made.errors
+    if domain.kind == "numerical":
+        return Bound(errors.get(start, 0.0) + _storing(domain), errors.get(start + 1, 0.0), 1)
+    return Bound(max(errors.values()), sum(errors.values()), len(errors))
+
+
+def _storing(domain: Domain) -> float:
+    return max((storing(float(value)) for value in domain.listed), default=0.0)
+
+
+# --- gates -----------------------------------------------------------------------------------
+
+Part = tuple[Variable, Sequence[int]]
+"""Some values, by their codes, of a categorical variable."""
+
+Case = tuple[int, tuple[Part, ...]]
+"""A code, and where it is the result: where each variable has one of these values."""
+
+
+def _grouped(members: Iterable[int], codes: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """(code, members that have it); a code of -1 is of what cannot be."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for member in members:
+        groups[codes[member]].append(member)
+    return [(code, found) for code, found in groups.items() if code >= 0]
+
+
+def _pairs(x: Variable, y: Variable, table: np.ndarray) -> list[Case]:
+    """For each value of `y`, the values of `x` that give the same result together."""
+    every = range(len(x.labels))
+    return [
+        (code, ((x, members), (y, [b])))
+        for b in range(len(y.labels))
+        for code, members in _grouped(every, table[:, b].tolist())
+    ]
+
+
+def _add_gates(
+    plan: Plan, e: Map | SequenceMap, reads: tuple[Variable, ...], cases: Sequence[Case]
+) -> None:
+    """`cases` as gates; of cleaned copies where the result would be too far off otherwise."""
+    domain = plan.analysis.domains[e]
+    bound = _gates_bound(domain, _gates(cases, target_of(domain, plan.start))[1])
+    if bound.error > decision_margin(domain) / 2:
+        copies = {x: cleaned(plan, x) for x in reads}
+        reads = tuple(copies.values())
+        cases = [
+            (code, tuple((copies[x], members) for x, members in parts)) for code, parts in cases
+        ]
+    units, worst = _gates(cases, target_of(domain, plan.start))
+    made = plan.value(e, _gates_bound(domain, worst))
+    plan.components.append(Neurons(reads, made, tuple(units)))
+
+
+def _gates(cases: Sequence[Case], target: Callable[[int], Entries]) -> tuple[list[Unit], float]:
+    """Neurons, and the greatest error of a gate."""
+    units, worst = [], 0.0
+    for code, (first, *others) in cases:
+        writes = target(code)
+        for members in _cut(*first) if writes else ():
+            parts = [(first[0], members), *others]
+            directions = [v.direction(member) for v, codes in parts for member in codes]
+            error = sum(_error(v, codes) for v, codes in parts)
+            terms = sum(min(v.active, len(codes)) for v, codes in parts)
+            made = gate(directions, len(parts), error, terms, writes)
+            units += made.units
+            worst = max(worst, made.error)
+        if len(units) > MOST_NEURONS:
+            raise Problem(f"needs more than {MOST_NEURONS} neurons")
+    return units, worst
+
+
+def _gates_bound(domain: Domain, error: float) -> Bound:
+    """What gates write of which one is on at a time."""
+    if domain.kind == "categorical":
+        return Bound(error, error, 1)
+    largest = float(max(abs(domain.least), abs(domain.greatest)))
+    return Bound(largest * error + _storing(domain), error, 1)
+
+
+def _error(x: Variable, members: Sequence[int]) -> float:
+    """How far the sum of the directions of `members` can be off."""
+    return min(x.total, len(members) * x.error)
+
+
+def _cut(x: Variable, members: Sequence[int]) -> list[Sequence[int]]:
+    """`members` in parts whose sums are hardly off."""
+    room = MOST_ERROR / 4
+    size = len(members) if x.total <= room else max(1, int(room / x.error))
+    return [members[k : k + size] for k in range(0, len(members), size)]
+
+
+# --- steps -----------------------------------------------------------------------------------
+
+
+def _add_stairs(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
+    """A function of a numerical s-op."""
+    changes = sum(a != b for a, b in pairwise(codes))
+    if 2 * changes > MOST_NEURONS:
+        raise Problem(f"needs more than {MOST_NEURONS} neurons")
+    given, domain = plan.analysis.domains[e.argument], plan.analysis.domains[e]
+    points = [float(value) for value in given.listed]
+    magnitude = max(map(abs, points)) + x.error
+    reading = Reading({x.start: 1.0}, magnitude, 1)
+    target = target_of(domain, plan.start)
+    off = [] if x.none is None else [x.none]
+    errors = [x.error] * len(points)
+    made = stairs(reading, points, errors, codes[:-1], target, off, x.total if off else 0.0)
+    units, error = list(made.units), stairs_bound(made, domain, plan.start)
+    if x.none is not None and (writes := target(codes[-1])):
+        none = gate([x.none], 1, x.total, 1, writes)
+        units += none.units
+        scale = max(map(abs, writes.values()))
+        error = Bound(error.error + scale * none.error, error.total + none.error, error.active + 1)
+    plan.components.append(Neurons((x,), plan.value(e, error), tuple(units)))
+
+
+def _by_sum(
+    plan: Plan, e: SequenceMap, given: tuple[Variable, Variable], table: np.ndarray, gates: int
+) -> bool:
+    """Compute `e` by steps on x + y or x - y, if one of them decides it with fewer neurons."""
+    domains = [plan.analysis.domains[part] for part in (e.first, e.second)]
+    values = [domain.listed for domain in domains]
+    if any(domain.none for domain in domains) or not all(_number(v) for vs in values for v in vs):
+        return False
+    for sign in (1, -1):
+        results: dict[int | Fraction, int] = {}
+        for a, b in np.argwhere(table >= 0).tolist():
+            if results.setdefault(values[0][a] + sign * values[1][b], table[a, b]) != table[a, b]:
+                break
+        else:
+            points = sorted(results)
+            codes = [int(results[point]) for point in points]
+            changes = sum(a != b for a, b in pairwise(codes))
+            if 2 * changes + 1 < gates:
+                return _sum_stairs(plan, e, given, sign, points, codes)
+    return False
+
+
+def _sum_stairs(
+    plan: Plan,
+    e: SequenceMap,
+    given: tuple[Variable, Variable],
+    sign: int,
+    points: Sequence[int | Fraction],
+    codes: Sequence[int],
+) -> bool:
+    """Steps on x + sign y; False where it is off by too much for that."""
+    weights: dict[int, float] = {}
+    error = magnitude = shift = 0.0
+    for variable, factor in zip(given, (1, sign)):
+        numbers = [factor * float(label) for label in variable.labels]
+        middle = round((min(numbers) + max(numbers)) / 2)
+        shift += middle
+        weights |= {d: x - middle for d, x in zip(variable.directions, numbers) if x != middle}
+        largest = max(abs(x - middle) for x in numbers)
+        error += largest * variable.total + sum(map(storing, numbers))
+        magnitude += largest * (1 + variable.total)
+    reading = Reading(weights, magnitude, sum(v.active for v in given))
+    domain = plan.analysis.domains[e]
+    try:
+        made = stairs(
+            reading,
+            [float(point) - shift for point in points],
+            [error] * len(points),
+            codes,
+            target_of(domain, plan.start),
+        )
+    except Problem:
+        return False
+    bound = stairs_bound(made, domain, plan.start)
+    plan.components.append(Neurons(given, plan.value(e, bound), made.units))
+    return True
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, Fraction)) and not isinstance(value, bool)

@@ -1,0 +1,31 @@
+"""Compiled weights in torch, in float32: the one file of the compiler that loads torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from groundtruth.models import Weights
+from groundtruth.models.transformer import Transformer
+
+
+def as_model(weights: Weights) -> Transformer:
+    """The weights as a torch module."""
+    return Transformer(weights)
+
+
+@torch.no_grad()
+def outputs(model: Transformer, tokens: np.ndarray) -> np.ndarray:
+    """(batch, position, n_outputs), without begin-of-sequence."""
+    logits: torch.Tensor = model(tokens)
+    return logits[:, 1:].cpu().numpy()
+
+
+@torch.no_grad()
+def outputs_and_residual(model: Transformer, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and (batch, position, d_model) after the last block."""
+    last = len(model.blocks) - 1
+    sites = [f"blocks.{last}.hook_resid_post"] if last >= 0 else ["hook_embed", "hook_pos_embed"]
+    logits, cache = model.run_with_cache(tokens, sites)
+    residual = torch.stack([cache[site] for site in sites]).sum(0)
+    return logits[:, 1:].cpu().numpy(), residual[:, 1:].cpu().numpy()
