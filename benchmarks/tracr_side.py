@@ -77,6 +77,7 @@ def forward(model: Any, sequences: Sequence[Sequence[Value]]) -> Callable[[], No
     tokens = jnp.array([model.input_encoder.encode(["BOS", *row]) for row in sequences])
     run = jax.jit(lambda parameters, ids: model.forward(parameters, ids).unembedded_output)
     run(model.params, tokens).block_until_ready()
+
     def once() -> None:
         run(model.params, tokens).block_until_ready()
 

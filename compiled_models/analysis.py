@@ -37,7 +37,7 @@ from groundtruth.compiled_models.pointwise_domains import (
 )
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import READERS, Value, check_max_length, check_vocab
-from groundtruth.errors import InputError, ProgramError
+from groundtruth.errors import InputError, ProgramError, reject
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +112,8 @@ def analyse(
             tokens: categorical {'a', 'b'}
             hist: categorical {1, 2, 3, 4}; of 1 to 4 positions
     """
+    if not isinstance(program, Program):
+        raise reject("program", program, "a Program", 'Pass library.program("reverse"), say.')
     found = Findings(program, check_vocab(vocab), check_max_length(max_length), closed)
     broken: dict[Expression, str] = {}
     problems: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from groundtruth import seeds
 from groundtruth.compiled_models.analysis import analyse
 from groundtruth.compiled_models.assembly import assembled
 from groundtruth.compiled_models.certificate import certified
@@ -35,6 +36,7 @@ def compile_program(
         seed: of the sample, where not all are tried.
 
     Raises:
+        InputError: no program, or an argument out of range.
         ProgramError: it cannot be compiled; with all reasons.
         Disagreement: the model does not do what was proven of it.
 
@@ -44,6 +46,7 @@ def compile_program(
         >>> reverse.run(["ba", "cab"])
         [['a', 'b'], ['b', 'a', 'c']]
     """
+    seed = seeds.check_seed(seed)
     analysis = analyse(program, vocab, max_length, closed=closed)
     plan = planned(analysis)
     layout, placement = plan.layout(), placed(plan.components)

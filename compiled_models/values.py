@@ -107,10 +107,16 @@ def check_vocab(vocab: object) -> tuple[Value, ...]:
     return tuple(vocab)
 
 
+LONGEST = 1024
+"""Greatest max_length; what can be at each pair of positions is listed."""
+
+
 def check_max_length(max_length: object) -> int:
     """`max_length` as a plain int, or an error."""
     if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
         raise reject("max_length", max_length, "a whole number >= 1", "Pass for example 10.")
+    if max_length > LONGEST:
+        raise reject("max_length", max_length, f"at most {LONGEST:,}")
     return max_length
 
 

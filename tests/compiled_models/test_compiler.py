@@ -342,3 +342,13 @@ def test_heads_and_mlps_are_no_wider_than_what_they_do():
     assert "d_model 104, 8 blocks" in repr(compiled)
     assert repr(compiled) in f"<Compiled shuffle_dyck2: {compiled.sizes}>"
     assert "block 0:" in compiled.describe() and "margin" in compiled.describe()
+
+
+def test_what_is_no_program_or_out_of_range_is_refused_before_anything_is_made():
+    reverse = library.program("reverse")
+    with pytest.raises(InputError, match="program: expected a Program, got 'reverse'"):
+        compile_program("reverse", vocab="ab", max_length=3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="max_length: expected at most 1,024, got 100000"):
+        compile_program(reverse, vocab="ab", max_length=100_000)
+    with pytest.raises(InputError, match="seed"):
+        compile_program(reverse, vocab="ab", max_length=3, seed=-1)
