@@ -74,7 +74,10 @@ def assign(similarity: ArrayLike | torch.Tensor, *, memory_limit: int = MEMORY_L
     rows = matrix.T if flipped else matrix
     # Sums of up to 1e5 float64 differences: the similarities themselves are taken as exact.
     tolerance = 1e-10 * max(abs(low), abs(high))
-    side = Side(*rows.shape, lambda some, columns: rows[some][:, columns], low, high, tolerance)
+    n_rows, n_columns = rows.shape
+    side = Side(
+        n_rows, n_columns, lambda some, columns: rows[some][:, columns], low, high, tolerance
+    )
     found = None
     if matrix.numel() > DENSE_ENTRIES:
         found = solve(side, candidates(*top_per_row(rows, FIRST_CANDIDATES)), FIRST_CANDIDATES)
