@@ -262,6 +262,26 @@ def test_constructions(name, causal):
         assert_computes(compiled, some_sequences((0, 1, 2, 3), max_length))
 
 
+counted = SelectorWidth(same, "numerical")
+blurred = {
+    "an average of counts": Aggregate(Select(tokens, tokens, "true"), counted, "mean"),
+    "an average of counts by either of two": Aggregate(
+        same, SelectorWidth(same | before, "numerical"), "sum"
+    ),
+    "an average as another number": Map(
+        lambda x: 2 * x + 1, Aggregate(before, numerical(tokens), "mean", 0), "numerical"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", blurred)
+def test_numbers_of_forty_counts_are_exact_enough_to_be_averaged(name):
+    program = Program(blurred[name], causal=True)
+    compiled = compile_program(program, vocab=(0, 1), max_length=40, n_sequences=64)
+    assert any(v.name.endswith(".one_hot") for v in compiled.layout.variables)
+    assert_computes(compiled, some_sequences((0, 1), 40))
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
