@@ -65,6 +65,8 @@ class Margin:
 class Certificate:
     """What was proven and tried; a model without one is never returned.
 
+    Bounds are for float32 whose products have full precision: torch's default, not TF32.
+
     Fields:
         margins: of each expression that has a value.
         exhaustive: whether all sequences were tried, else a seeded sample.
