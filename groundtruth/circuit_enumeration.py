@@ -90,7 +90,8 @@ class _Search:
     """Sets of the candidates that can have an effect, `live`, tried out on one subject."""
 
     def __init__(self, subject: ModelSubject, unit: Unit, tolerance: float) -> None:
-        self.subject, self.unit, self.tolerance = subject, unit, tolerance
+        self.subject, self.tolerance = subject, tolerance
+        self.unit: Unit = unit
         self.universe = subject.universe(unit)
         weights = subject.model.to_weights()
         self.structural = self._standing_for(
@@ -193,8 +194,10 @@ class _Search:
             left = frozenset(
                 c
                 for c in members
-                if (self.after[c] is None or members & self.after[c])
-                and (not self.before[c] or members & self.before[c])
+                if all(
+                    wanted is None or members & wanted
+                    for wanted in (self.after[c], self.before[c] or None)
+                )
             )
             if left == members:
                 return members

@@ -99,7 +99,8 @@ def _written(weights: Weights) -> dict[str, np.ndarray]:
 
 def _readings(weights: Weights) -> dict[str, tuple[Reading, ...]]:
     """How each reader reads, at both granularities."""
-    found = {graph.LOGITS: (Reading(weights.W_U, weights.final_norm is not None),)}
+    last = Reading(weights.W_U, weights.final_norm is not None)
+    found: dict[str, tuple[Reading, ...]] = {graph.LOGITS: (last,)}
     for i, block in enumerate(weights.blocks):
         for h, head in enumerate(block.heads):
             name, normed = graph.head_name(i, h), block.norm_attention is not None
