@@ -116,7 +116,7 @@ class ModelSubject:
             for name in ("tokens", "paired", "counted")
             if getattr(self, name) is not None
         }
-        arrays["weights"] = self.weights.double().cpu().numpy()
+        arrays["weights"] = self.weights.float().cpu().numpy()
         return Condition(hashing.content_hash("inputs", arrays), self.ablation, self.pairing)
 
     def universe(self, unit: Unit) -> Universe:
