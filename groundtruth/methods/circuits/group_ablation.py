@@ -34,14 +34,12 @@ def group_ablation(
     Identifiable?", 2025, https://arxiv.org/abs/2502.20914
     """
     truth = enumerate_circuits(subject, unit, tolerance=tolerance, limit=limit)
-    universe, n = truth.universe, max(1, len(truth.circuits))
-    shares = np.array(
-        [sum(c in circuit for circuit in truth.circuits) for c in universe.candidates]
-    )
+    universe, circuits = truth.universe, truth.circuits
+    held = np.array([sum(c in circuit for circuit in circuits) for c in universe.candidates])
     return circuit_of(
         universe,
-        shares / n,
-        claimed=shares > 0,
+        held / max(1, len(circuits)),
+        claimed=held > 0,
         condition=subject.condition,
         name="group_ablation",
     )
