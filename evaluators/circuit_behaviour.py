@@ -185,12 +185,13 @@ class _Behaviour:
 
     @cached_property
     def subsets(self) -> np.ndarray:
-        """(subset, candidate) flags of K within C: all of them, or some drawn at random."""
+        """(subset, candidate) flags of K within C: all of them, or none and some at random."""
         members = np.flatnonzero(self.kept)
         if self.exhaustive:
             bits = (np.arange(1 << len(members))[:, None] >> np.arange(len(members))) & 1 == 1
         else:
             bits = self.draws("subsets").random((_SUBSETS, len(members))) < 0.5
+            bits[0] = False
         flags = np.zeros((len(bits), len(self.kept)), dtype=bool)
         flags[:, members] = bits
         return flags
@@ -330,8 +331,7 @@ def _of_set(b: _Behaviour, entry: Metric, score: Callable[[_Behaviour], _Value])
 def _of_curve(b: _Behaviour) -> list[Result]:
     """Results of `OF_CURVES`; floors are means over random orders."""
     try:
-        claimed = b.circuit.claimed
-        if claimed is not None and np.array_equal(b.circuit.strengths, claimed):
+        if not b.circuit.ranked:
             raise Undefined("the circuit is a set: a curve needs a ranking")
         curve = _curve(b, b.order)
     except Undefined as reason:

@@ -54,6 +54,7 @@ for 4, the first pos_embed. Give -inf to what was ruled out, or pass members= fo
             raise ExplanationError("a circuit: expected strengths or members, got neither.")
         self.universe, self.condition, self.name = universe, condition, name
         self.claimed = None if members is None else _flags(universe, list(members))
+        self.ranked = strengths is not None
         if strengths is not None:
             self.strengths = _numbers(universe, strengths)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from groundtruth.circuit import Circuit, circuit_of
+from groundtruth.circuit import Circuit
 from groundtruth.errors import reject
 from groundtruth.model_subject import ModelSubject
 
@@ -47,4 +47,5 @@ def acdc(subject: ModelSubject, *, seed: int = 0, threshold: float = 0.01) -> Ci
             away = without
         else:
             kept[edge] = True
-    return circuit_of(universe, kept, claimed=kept, condition=subject.condition, name="acdc")
+    members = universe.members(kept)
+    return Circuit(universe, members=members, condition=subject.condition, name="acdc")

@@ -118,8 +118,8 @@ def test_the_oracle_has_what_the_closed_form_says(name):
 
 
 def test_edge_pruning_finds_what_has_one_way_only():
-    for name in ("and", "saturated", "decoy"):
-        assert methods.edge_pruning(gate_subject(name), steps=150).members == SETS[name]
+    for name in ("and", "decoy"):
+        assert methods.edge_pruning(gate_subject(name), steps=80).members == SETS[name]
 
 
 def test_edge_pruning_draws_by_its_seed():
