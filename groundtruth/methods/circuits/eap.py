@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from groundtruth.circuit import Circuit
-from groundtruth.methods.circuits.gradients import at_clean, ranking
+from groundtruth.methods.circuits.gradients import first_order, ranking
 from groundtruth.model_subject import ModelSubject
 
 
@@ -24,7 +24,7 @@ def eap(subject: ModelSubject, *, seed: int = 0, absolute: bool = True) -> Circu
     Source: Syed, Rager and Conmy, "Attribution Patching Outperforms Automated Circuit Discovery",
     2023, https://arxiv.org/abs/2310.10348
     """
-    return ranking(subject, "edge", at_clean(subject), absolute, "eap")
+    return ranking(subject, "edge", first_order(subject), absolute, "eap")
 
 
 def attribution_patching(subject: ModelSubject, *, seed: int = 0, absolute: bool = True) -> Circuit:
@@ -37,5 +37,5 @@ def attribution_patching(subject: ModelSubject, *, seed: int = 0, absolute: bool
     """
     edges, nodes = subject.universe("edge"), subject.universe("node")
     scores = np.zeros(len(nodes))
-    np.add.at(scores, [nodes.place[e.writer] for e in edges.edges], at_clean(subject))
+    np.add.at(scores, [nodes.place[e.writer] for e in edges.edges], first_order(subject))
     return ranking(subject, "node", scores, absolute, "attribution_patching")

@@ -7,10 +7,10 @@ import torch
 
 from groundtruth.circuit import Circuit
 from groundtruth.errors import reject
-from groundtruth.methods.circuits.gradients import ranking, slopes
+from groundtruth.methods.circuits.gradients import first_order, ranking
 from groundtruth.model_subject import ModelSubject
-from groundtruth.models.edge_patching import writer_outputs
-from groundtruth.models.interventions import set_to
+from groundtruth.models import graph
+from groundtruth.models.interventions import only, set_to
 from groundtruth.universe import EMBEDDINGS
 
 _SITES = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
@@ -39,17 +39,10 @@ def eap_ig_inputs(
     When Finding Model Mechanisms", 2024, https://arxiv.org/abs/2403.17806 (there the left ends of
     the steps, which is less exact)
     """
-    none = torch.zeros(1, len(subject.universe("edge")))
     total = np.zeros(len(subject.universe("edge")))
     for share in _middles(steps):
-        mixed = {w: torch.lerp(subject.written[w], subject.source[w], share) for w in EMBEDDINGS}
-        with subject.model.hooks([(_SITES[w], set_to(value)) for w, value in mixed.items()]):
-            written = writer_outputs(subject.model, subject.tokens)
-            # The slope is then along the difference of the ends, wherever the run stands.
-            source = {
-                w: value + subject.source[w] - subject.written[w] for w, value in written.items()
-            }
-            total += slopes(subject, none, source)[0]
+        hooks = [(_SITES[w], set_to(_mixed(subject, w, share))) for w in EMBEDDINGS]
+        total += first_order(subject, hooks)
     return ranking(subject, "edge", total / steps, absolute, "eap_ig_inputs")
 
 
@@ -65,11 +58,25 @@ def eap_ig_activations(
     """
     edges = subject.universe("edge").edges
     total = np.zeros(len(edges))
-    for writer in subject.universe("node").candidates:
-        own = np.array([edge.writer == writer for edge in edges])
-        shares = torch.as_tensor(_middles(steps)[:, None] * own)
-        total += np.where(own, slopes(subject, shares).mean(0), 0.0)
-    return ranking(subject, "edge", total, absolute, "eap_ig_activations")
+    for node in graph.nodes(subject.model):
+        if node.site is None:
+            continue
+        own = np.array([edge.writer == node.name for edge in edges])
+        for share in _middles(steps):
+            mixed = _mixed(subject, node.name, share)
+            # A site with heads has one axis more.
+            hook = (
+                set_to(mixed)
+                if node.head is None
+                else only(set_to(mixed[:, :, None]), heads=node.head)
+            )
+            total += own * first_order(subject, [(node.site, hook)])
+    return ranking(subject, "edge", total / steps, absolute, "eap_ig_activations")
+
+
+def _mixed(subject: ModelSubject, writer: str, share: float) -> torch.Tensor:
+    """What it writes on the inputs, and a share of what the ablation puts there."""
+    return torch.lerp(subject.written[writer], subject.source[writer], share)
 
 
 def _middles(steps: int) -> np.ndarray:
