@@ -142,6 +142,11 @@ class ModelSubject:
             return {name: torch.zeros_like(value[:1]) for name, value in self.written.items()}
         return {name: self._mean(value) for name, value in self.written.items()}
 
+    @cached_property
+    def changes(self) -> torch.Tensor:
+        """(writer, batch, position, d_model) what each writes less what ablated edges carry."""
+        return torch.stack([self.written[name] - self.source[name] for name in self.written])
+
     def _mean(self, written: torch.Tensor) -> torch.Tensor:
         """(1, position, d_model) mean over inputs that are no padding there."""
         weight = self.weights[:, None] * (self.tokens != self.model.pad)

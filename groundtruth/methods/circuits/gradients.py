@@ -24,13 +24,11 @@ def first_order(subject: ModelSubject, hooks: Sequence[tuple[str, Hook]] = ()) -
         subject: model, inputs, ablation, metric.
         hooks: (site, fn) pairs that are on while the slopes are taken; z_u is without them.
     """
-    changes = torch.stack([subject.written[w] - subject.source[w] for w in subject.written])
     place = graph.writers(subject.model)
-    assert list(place) == list(subject.written)
     scores: dict[tuple[str, str], float] = {}
     for readers, at, slopes in _slopes(subject, hooks):
         before = [writer for writer, written_at in place.items() if written_at < at]
-        effects = changes[: len(before)].flatten(1) @ slopes.flatten(1).T
+        effects = subject.changes[: len(before)].flatten(1) @ slopes.flatten(1).T
         for writer, row in zip(before, effects.tolist()):
             scores |= {(writer, reader): effect for reader, effect in zip(readers, row)}
     return np.array(
