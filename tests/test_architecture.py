@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "circuit_truth",
         "circuit_enumeration",
         "model_subject",
+        "output_metrics",
         "structural_edges",
     ),
     ("adapters",),

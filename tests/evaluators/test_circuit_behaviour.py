@@ -10,8 +10,9 @@ from random_weights import random_tokens, random_weights
 
 from groundtruth.circuit import Circuit, circuit_of
 from groundtruth.errors import ExplanationError, InputError
-from groundtruth.evaluators import circuit_behaviour
-from groundtruth.evaluators.circuit_behaviour import MIB_GRID, score_behaviour
+from groundtruth.evaluators import circuit_runs
+from groundtruth.evaluators.circuit_behaviour import score_behaviour
+from groundtruth.evaluators.circuit_curves import MIB_GRID
 from groundtruth.methods import circuits as methods
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
@@ -59,25 +60,32 @@ def test_what_has_no_effect_is_not_minimal():
 
 def test_the_empty_circuit_lies_at_the_floors_and_the_model_at_the_ceilings():
     subject = gate_subject("and")
-    everything = list(subject.universe("edge").candidates)
-    for members, wanted in (([], "floor"), (everything, "ceiling")):
+    of_sets = ("faith", "faith_gap", "completeness_comp", "completeness_wang")
+    for members, wanted in ([], "floor"), (subject.universe("edge").candidates, "ceiling"):
         found = scores(subject, members)
-        for id in ("faith", "faith_gap", "completeness_comp", "completeness_wang"):
-            result = found[f"circuit.{id}"]
-            if id == "completeness_comp" or wanted == "floor" or id != "completeness_wang":
-                assert result.value == getattr(result, wanted), id
+        for name in of_sets:
+            result = found[f"circuit.{name}"]
+            assert result.value == getattr(result, wanted), name
 
 
 def test_faithfulness_is_a_ratio_of_means():
-    # Over all four inputs of AND, with a's head cut under mean ablation of b: by hand.
-    subject = gate_subject("and", "mean", ALL)
-    # Means: each head 1/2, neuron 1/4. Only ML kept: the neuron reads 1/2 + 1/2 - 1 = 0.
-    found = values(subject, [ML])
-    assert found["faith"] is None  # m(M) = m(0) = 1/4: nothing to explain on average
-    alone = gate_subject("and", tokens=ALL, weights=[0, 0, 0.25, 0.75], paired=[OFF] * 4)
-    # m(M) = 3/4, m(0) = 0; without V1 no input is on.
-    assert values(alone, [V0, H0M, ML])["faith"] == 0
-    assert values(alone, [V0, V1, H0M, H1M, ML])["faith"] == 1
+    # AND over (1, 0) and (1, 1), the latter three times as often; from (0, 0).
+    tokens, weights = [[0, 3, 2], [0, 3, 3]], [0.25, 0.75]
+    subject = gate_subject("and", tokens=tokens, weights=weights)
+    assert values(subject, [V0, H0M, ML])["faith"] == 0
+    everything = scores(subject, [V0, V1, H0M, H1M, ML])
+    assert everything["circuit.faith"].value == 1
+    assert everything["circuit.faith_gap"].floor == 0.75
+    # OR over the same, by a's head alone: right on both, and so is b's on three in four.
+    either = gate_subject("or", tokens=tokens, weights=weights)
+    assert values(either, [V0, H0M, ML])["faith"] == 1
+    assert values(either, [V1, H1M, ML])["faith"] == 0.75
+
+
+def test_a_mean_that_is_the_models_leaves_nothing_to_explain():
+    # Mean ablation over all four inputs: the neuron's mean is what the model is on average.
+    found = scores(gate_subject("and", "mean", ALL), [ML])["circuit.faith"]
+    assert found.reason == "m(M) - m(0) is 0 on 4 inputs"
 
 
 def test_ratios_within_noise_are_undefined():
@@ -143,13 +151,13 @@ def test_nodes_are_circuits_too():
 
 def test_large_circuits_are_searched_and_find_what_all_subsets_do(monkeypatch):
     exhaustive = values(gate_subject("or"), WAY)
-    monkeypatch.setattr(circuit_behaviour, "MOST_EXHAUSTIVE", 2)
+    monkeypatch.setattr(circuit_runs, "MOST_EXHAUSTIVE", 2)
     found = scores(gate_subject("or"), WAY)
     assert found["circuit.completeness_wang"].parameters["subsets"] == "256 at random"
     for name in ("completeness_wang", "minimality"):
         assert found[f"circuit.{name}"].value == exhaustive[name]
     # Greedily alone, without any subset drawn.
-    monkeypatch.setattr(circuit_behaviour, "_SUBSETS", 1)
+    monkeypatch.setattr(circuit_runs, "SUBSETS", 1)
     assert values(gate_subject("or"), WAY, seed=3)["completeness_wang"] == 1
 
 
@@ -189,4 +197,3 @@ def test_what_cannot_be_run_is_refused():
 
 def test_the_grid_is_mibs():
     assert MIB_GRID == (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-    assert H0L not in WAY

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from circuit_cases import H0L, H0M, H1L, H1M, ML, OFF, ON, RESAMPLED, V0, V1, gate_subject
 
+from groundtruth.circuit import Circuit
+from groundtruth.circuit_enumeration import enumerate_circuits
+from groundtruth.evaluators.circuits import score_circuit
 from groundtruth.methods import circuits as methods
-from groundtruth.universe import shown
+from groundtruth.models.guard import guarded
 
 AND = {V0: 1, V1: 1, H0M: 1, H1M: 1, ML: 1}
 CANCELLING = {V0: 1, V1: -1, H0L: 1, H1L: -1}
@@ -172,8 +175,26 @@ def test_every_method_names_the_condition_and_itself():
         assert all(parameter.grad is None for parameter in subject.model.parameters())
 
 
-def test_what_is_said_reads_as_people_write_edges():
-    assert shown(V0) == "embed > a0.h0.v"
+@pytest.mark.parametrize("name", methods.__all__)
+def test_nothing_is_left_on_the_model(name):
+    subject = gate_subject("and")
+    settings = {"steps": 2} if name == "edge_pruning" else {}
+    with guarded(subject.model) as damage:
+        getattr(methods, name)(subject, **settings)
+    assert not damage
+
+
+def test_a_method_from_outside_is_scored_as_ours():
+    def largest_weights(subject, *, seed=0):
+        """The writers with the longest vectors."""
+        length = {name: float(value.norm()) for name, value in subject.written.items()}
+        return Circuit(subject.universe("node"), length, condition=subject.condition)
+
+    subject = gate_subject("decoy")
+    scores = score_circuit(enumerate_circuits(subject, "node"), largest_weights(subject))
+    # The positions' vectors are longest, the two heads' are equal: one pair of four is right,
+    # one is tied, and embed's sqrt(2) lies below both heads' sqrt(3).
+    assert scores["circuit.node_auroc"].value == 0.125
 
 
 def test_wrong_parameters_are_refused():
