@@ -14,6 +14,7 @@ from random_weights import random_tokens, random_weights
 from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.circuit_truth import Bounds
 from groundtruth.errors import InputError, Undefined
+from groundtruth.generators.attention_circuits import induction
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
 from groundtruth.structural_edges import live_edges, structural_edges
@@ -187,3 +188,32 @@ def test_every_pair_of_subsets_of_or_has_the_outputs_of_its_formula():
         kept = np.ones((1, len(universe)), dtype=bool)
         kept[0, [universe.place[H0M], universe.place[H1M]]] = a_kept, b_kept
         assert float(subject.value(subject.ablated("edge", kept))) == (1.0 if a_kept else 0.0)
+
+
+def test_induction_needs_positions_only_where_they_are_ablated():
+    made = induction(4, 6)
+    rng = np.random.default_rng(0)
+    tokens, paired = (rng.integers(2, 6, (8, 7)) for _ in range(2))
+    tokens[:, 4:] = tokens[:, 1:4]
+    tokens[:, 0] = paired[:, 0] = 0
+    positions = {("pos_embed", "a0.h0.q"), ("pos_embed", "a0.h0.k")}
+    rest = {
+        ("embed", "a0.h0.v"),
+        ("a0.h0", "a1.h0.k"),
+        ("embed", "a1.h0.q"),
+        ("embed", "a1.h0.v"),
+        ("a1.h0", "logits"),
+    }
+    model = Transformer(made.weights, torch.float64)
+    settings = {"paired": paired, "pairing": "independent"}
+    for ablation, expected in (
+        ("zero", positions | rest),
+        ("mean", rest),
+        ("resample", rest),
+    ):
+        used = settings if ablation == "resample" else {}
+        subject = ModelSubject(model, tokens, lambda out: out[..., -1, 2], ablation, **used)
+        truth = enumerate_circuits(subject)
+        assert truth.structural == positions | rest
+        assert truth.members("core") == truth.members("relevant") == expected
+        assert truth.singly_active == expected

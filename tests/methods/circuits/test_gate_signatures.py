@@ -192,9 +192,9 @@ def test_a_method_from_outside_is_scored_as_ours():
 
     subject = gate_subject("decoy")
     scores = score_circuit(enumerate_circuits(subject, "node"), largest_weights(subject))
-    # The positions' vectors are longest, the two heads' are equal: one pair of four is right,
-    # one is tied, and embed's sqrt(2) lies below both heads' sqrt(3).
-    assert scores["circuit.node_auroc"].value == 0.125
+    # Positions and both heads write 1 at each of three positions, embed at two: the right head is
+    # tied with both wrong nodes, and embed lies below them.
+    assert scores["circuit.node_auroc"].value == 0.25
 
 
 def test_wrong_parameters_are_refused():
