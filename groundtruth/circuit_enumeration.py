@@ -42,7 +42,7 @@ def enumerate_circuits(
         leaving out one candidate after the other says, if that ends within the limit.
 
     Raises:
-        InputError: tolerance not positive, or a limit outside 0 to 24.
+        InputError: tolerance not positive or within rounding, or a limit outside 0 to 24.
 
     Example, OR of 1 and 1, whose partner is 0 and 0: either input will do:
         >>> from groundtruth.generators.gates import gate
@@ -65,6 +65,9 @@ def enumerate_circuits(
     search = _Search(subject, unit, tolerance)
     live = search.live
     everything = frozenset(live)
+    if not search.valid([everything])[0]:
+        fix = "Run the model in double precision, or raise it. Are all outputs finite?"
+        raise reject("tolerance", tolerance, "more than the rounding of the outputs", fix)
     singly = search.valid([everything - {candidate} for candidate in live])
     if search.valid([frozenset()])[0]:
         circuits, complete = (frozenset(),), True

@@ -15,6 +15,7 @@ from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.circuit_truth import Bounds
 from groundtruth.errors import InputError, Undefined
 from groundtruth.generators.attention_circuits import induction
+from groundtruth.generators.gates import gate
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
 from groundtruth.structural_edges import live_edges, structural_edges
@@ -178,6 +179,15 @@ def test_wrong_arguments_are_refused():
         enumerate_circuits(gate_subject("and"), tolerance=0)
     with pytest.raises(InputError, match="limit: expected 0 to 24, got 30"):
         enumerate_circuits(gate_subject("and"), limit=30)
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    weights = gate("decoy").weights
+    weights = dataclasses.replace(weights, W_E=10 * weights.W_E, W_U=1.7e308 * weights.W_U)
+    model = Transformer(weights, torch.float64)
+    subject = ModelSubject(model, [[0, 3, 3]], lambda out: out[..., -1, 0], "zero")
+    with pytest.raises(InputError, match="expected more than the rounding of the outputs"):
+        enumerate_circuits(subject)
 
 
 def test_every_pair_of_subsets_of_or_has_the_outputs_of_its_formula():
