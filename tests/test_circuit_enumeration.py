@@ -183,8 +183,8 @@ def test_wrong_arguments_are_refused():
 
 def test_outputs_that_are_not_finite_are_refused():
     weights = gate("decoy").weights
-    weights = dataclasses.replace(weights, W_E=10 * weights.W_E, W_U=1.7e308 * weights.W_U)
-    model = Transformer(weights, torch.float64)
+    weights = dataclasses.replace(weights, W_E=1e30 * weights.W_E, W_U=1e30 * weights.W_U)
+    model = Transformer(weights, torch.float32)
     subject = ModelSubject(model, [[0, 3, 3]], lambda out: out[..., -1, 0], "zero")
     with pytest.raises(InputError, match="expected more than the rounding of the outputs"):
         enumerate_circuits(subject)
