@@ -118,6 +118,13 @@ def readers(model: Components, granularity: Granularity = "head") -> dict[str, i
     }
 
 
+def owners(model: Components) -> dict[str, str]:
+    """Reader -> the node that it belongs to, at both granularities."""
+    heads = [head_name(i, h) for i, (n, _) in enumerate(model.components) for h in range(n)]
+    apart = {read: head for head in heads for read in reads_of(head)}
+    return {name: name for name, _ in _places(model)} | apart
+
+
 def _places(model: Components) -> Iterator[tuple[str, int]]:
     """Heads, MLPs and the outputs, in order."""
     for i, (n_heads, has_mlp) in enumerate(model.components):

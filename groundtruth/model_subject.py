@@ -1,0 +1,193 @@
+"""What a circuit method gets: a model, inputs, what ablated edges carry, and a metric. No truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from groundtruth import hashing
+from groundtruth.condition import AblationKind, Condition
+from groundtruth.errors import InputError, reject
+from groundtruth.models.edge_patching import run_with_edges, writer_outputs
+from groundtruth.models.graph import Granularity
+from groundtruth.models.transformer import Transformer
+from groundtruth.universe import Unit, Universe, universe_of
+
+OutputMetric = Callable[[torch.Tensor], torch.Tensor]
+"""Outputs (..., batch, position, n_outputs) -> a number per input (..., batch), differentiable."""
+
+_CELLS = 1 << 23  # residual entries of a piece: 64 MB in double precision, a few times over
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSubject:
+    """A model on weighted inputs, with its edges ablated one way.
+
+    Fields:
+        model: the transformer.
+        tokens: (batch, position) inputs.
+        metric: what the model is said to do; see `OutputMetric`.
+        ablation: "zero"; "mean", over the inputs at each position; or "resample", from `paired`.
+        paired: (batch, position) for "resample", a partner of each input.
+        pairing: how partners were chosen; named in the condition.
+        weights: (batch,) of the inputs, which sum to 1; equal if None.
+        counted: (batch, position) whose outputs count; those that are no padding if None.
+        granularity: "qkv": a head's query, key and value are cut apart; "head": together.
+
+    Raises:
+        InputError: partners missing or of another shape, weights that are no distribution, a
+            metric that does not give one number per input.
+
+    Example, AND of 1 and 1, whose partner is 0 and 0:
+        >>> from groundtruth.generators.gates import gate
+        >>> model = Transformer(gate("and").weights, torch.float64)
+        >>> subject = ModelSubject(
+        ...     model, [[0, 3, 3]], lambda out: out[..., -1, 0], "resample", [[0, 2, 2]], "both 0"
+        ... )
+        >>> float(subject.value(subject.outputs()))
+        1.0
+        >>> float(subject.value(subject.ablated("edge", np.zeros((1, 21), dtype=bool))))
+        0.0
+    """
+
+    model: Transformer
+    tokens: Any
+    metric: OutputMetric
+    ablation: AblationKind
+    paired: Any = None
+    pairing: str = ""
+    weights: Any = None
+    counted: Any = None
+    granularity: Granularity = "qkv"
+
+    def __post_init__(self) -> None:
+        tokens = self.model.as_tokens(self.tokens)
+        n = len(tokens)
+        counted = tokens != self.model.pad if self.counted is None else self.counted
+        weights = np.full(n, 1 / n) if self.weights is None else self.weights
+        settled = {
+            "tokens": tokens,
+            "counted": torch.as_tensor(counted, device=tokens.device),
+            "weights": torch.as_tensor(weights, device=tokens.device).to(self.model.W_E),
+        }
+        if self.paired is not None:
+            settled["paired"] = self.model.as_tokens(self.paired)
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        n = len(self.tokens)
+        if self.ablation not in ("zero", "mean", "resample"):
+            raise reject("ablation", self.ablation, '"zero", "mean" or "resample"')
+        if (self.ablation == "resample") != (self.paired is not None):
+            got = "none" if self.paired is None else f"them for {self.ablation} ablation"
+            raise InputError(f"paired: expected partners for resample ablation alone, got {got}.")
+        if self.paired is not None and self.paired.shape != self.tokens.shape:
+            raise InputError(
+                f"paired: expected shape {tuple(self.tokens.shape)}, got "
+                f"{tuple(self.paired.shape)}. Pair inputs of equal length."
+            )
+        if self.paired is not None and not self.pairing:
+            raise reject("pairing", self.pairing, "a name that says how partners were chosen")
+        if self.weights.shape != (n,) or not abs(float(self.weights.sum()) - 1) < 1e-6:
+            raise InputError(f"weights: expected {n} numbers that sum to 1.")
+        if bool((self.weights < 0).any()):
+            raise InputError("weights: expected none below 0.")
+        if self.counted.shape != self.tokens.shape or not bool(self.counted.any()):
+            raise InputError("counted: expected (batch, position) booleans, one of them True.")
+        found = tuple(self.metric(self.outputs()).shape)
+        if found != (1, n):
+            raise InputError(
+                f"metric: expected shape (1, {n}) for outputs (1, {n}, position, n_outputs), got "
+                f"{found}. Index from the right, as in outputs[..., -1, 0]."
+            )
+
+    @cached_property
+    def condition(self) -> Condition:
+        """Which inputs and which ablation; the same for subjects that may be compared."""
+        arrays = {
+            name: getattr(self, name).cpu().numpy()
+            for name in ("tokens", "paired", "counted")
+            if getattr(self, name) is not None
+        }
+        arrays["weights"] = self.weights.float().cpu().numpy()
+        return Condition(hashing.content_hash("inputs", arrays), self.ablation, self.pairing)
+
+    def universe(self, unit: Unit) -> Universe:
+        """The nodes, or the edges at `granularity`, of the model."""
+        return self._universes[unit]
+
+    @cached_property
+    def _universes(self) -> dict[Unit, Universe]:
+        weights = self.model.to_weights()
+        return {u: universe_of(weights, u, self.granularity) for u in ("node", "edge")}
+
+    @cached_property
+    def written(self) -> dict[str, torch.Tensor]:
+        """What every writer writes on the inputs: (batch, position, d_model)."""
+        return writer_outputs(self.model, self.tokens)
+
+    @cached_property
+    def source(self) -> dict[str, torch.Tensor]:
+        """What ablated edges carry, by writer, broadcasting to (batch, position, d_model)."""
+        if self.paired is not None:
+            return writer_outputs(self.model, self.paired)
+        if self.ablation == "zero":
+            return {name: torch.zeros_like(value[:1]) for name, value in self.written.items()}
+        return {name: self._mean(value) for name, value in self.written.items()}
+
+    @cached_property
+    def changes(self) -> torch.Tensor:
+        """(writer, batch, position, d_model) what each writes less what ablated edges carry."""
+        return torch.stack([self.written[name] - self.source[name] for name in self.written])
+
+    def _mean(self, written: torch.Tensor) -> torch.Tensor:
+        """(1, position, d_model) mean over inputs that are no padding there."""
+        weight = self.weights[:, None] * (self.tokens != self.model.pad)
+        weight = weight / weight.sum(0).clamp_min(torch.finfo(weight.dtype).tiny)
+        # About the first, so that the mean of equal numbers is that number.
+        first = written[:1]
+        return first + torch.einsum("bp,bpd->pd", weight, written - first)
+
+    def outputs(self) -> torch.Tensor:
+        """Of the model as it is: (1, batch, position, n_outputs), without gradient."""
+        with torch.no_grad():
+            return self.model(self.tokens)[None]
+
+    def ablated(self, unit: Unit, kept: np.ndarray) -> torch.Tensor:
+        """Outputs (set, batch, position, n_outputs) with only `kept` (set, candidate) intact."""
+        return torch.cat(list(self.ablated_pieces(unit, kept)))
+
+    def ablated_pieces(self, unit: Unit, kept: np.ndarray) -> Iterator[torch.Tensor]:
+        """The same, a few sets at a time, in order."""
+        universe = self.universe(unit)
+        if kept.ndim != 2 or kept.shape[1] != len(universe):
+            raise reject("kept", kept.shape, f"shape (set, {len(universe)})")
+        cells = self.tokens.numel() * self.model.W_E.shape[1] * len(self.written)
+        step = max(1, _CELLS // cells)
+        with torch.no_grad():
+            for start in range(0, len(kept), step):
+                yield self.run(carried(universe, ~kept[start : start + step]))
+
+    def run(self, shares: Any) -> torch.Tensor:
+        """Outputs (set, batch, position, n_outputs) where edges carry `shares` (set, edge) of what
+        the ablation puts in their place; differentiable."""
+        edges = self.universe("edge").edges
+        return run_with_edges(self.model, self.tokens, self.source, edges, shares)
+
+    def value(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(set,) weighted mean of the metric."""
+        return self.metric(outputs) @ self.weights
+
+
+def carried(universe: Universe, ablated: np.ndarray) -> np.ndarray:
+    """(set, edge) which edges are cut when `ablated` (set, candidate) are."""
+    if universe.unit == "edge":
+        return ablated
+    return ablated[:, [universe.place[edge.writer] for edge in universe.edges]]
