@@ -118,6 +118,8 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     for axis, (name, label) in zip(figure.subplots(1, 2), shown.items()):
         for method, colour in colours.items():
             line = [row for row in rows if row["method"] == method and row[name] != ""]
+            if not line:
+                continue
             at = [int(row["at"]) / 1e6 for row in line]
             values = [float(row[name]) for row in line]
             axis.plot(at, values, ".-", color=colour, label=method[4:] if name == "recall" else "")
