@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "manifold",
         "equivalence",
         "truth",
+        "variable_truth",
         "testbed",
         "explanation",
         "result",
