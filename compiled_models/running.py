@@ -25,6 +25,13 @@ def outputs(model: Transformer, tokens: np.ndarray) -> np.ndarray:
     return logits[:, 1:].cpu().numpy()
 
 
+@torch.no_grad()
+def activations(model: Transformer, tokens: np.ndarray, site: str) -> np.ndarray:
+    """(batch, position, d_model) at `site`, without begin-of-sequence."""
+    _, cache = model.run_with_cache(tokens, site)
+    return cache[site][:, 1:].cpu().numpy()
+
+
 def interchanged(
     model: Transformer,
     base: np.ndarray,
@@ -32,7 +39,7 @@ def interchanged(
     subspaces: Sequence[tuple[str, Any]],
     where: np.ndarray,
 ) -> np.ndarray:
-    """The same on `base`, where subspaces hold what they hold on `source`."""
+    """The outputs on `base`, where subspaces hold what they hold on `source`."""
     return interchange(model, base, source, subspaces, where)[:, 1:].cpu().numpy()
 
 

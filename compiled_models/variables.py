@@ -20,7 +20,8 @@ def variable_truth(compiled: Compiled) -> VariableTruth:
 
     Example:
         >>> from groundtruth.compiled_models import compile_program, library
-        >>> print(variable_truth(compile_program(library.program("hist"), vocab="ab", max_length=3)))
+        >>> compiled = compile_program(library.program("hist"), vocab="ab", max_length=3)
+        >>> print(variable_truth(compiled))
         tokens: 2 dimensions from blocks.0.hook_resid_pre on
         hist: 3 dimensions from blocks.0.hook_resid_post on
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from groundtruth.population import Population
     from groundtruth.structure import Structure
     from groundtruth.truth import FeatureTruth
 
@@ -56,9 +57,12 @@ def equivalence_classes(truth: FeatureTruth) -> tuple[EquivalenceClass, ...]:
 
     Found: equal directions; parents and children that fire equally often (always together); groups
     of which exactly one fires with constant magnitudes, if there are two or more of them; parents
-    that never fire without one of their exclusive children.
+    that never fire without one of their exclusive children; in a population also features that fire
+    in the same rows.
     """
     found: list[EquivalenceClass] = []
+    if truth.population is not None:
+        found += _listed(truth, truth.population)
     if truth.structure is not None:
         found += _coactive(truth, truth.structure)
         found += _one_of_each(truth, truth.structure)
@@ -108,6 +112,8 @@ def sparse_optimum(truth: FeatureTruth) -> SparseOptimum:
     size = truth.size_moments[0]
     l0, l1 = truth.expected_l0, float(truth.firing_probability @ size)
     same = SparseOptimum(l0, l1, l0, l1, truth.n_features, "")
+    if truth.population is not None:
+        return _listed_optimum(truth, truth.population, same)
     if truth.structure is None or truth.signed:
         return same
     groups = _always_one(truth, truth.structure)
@@ -231,6 +237,45 @@ def _never_alone(
                 basis = _span(rows[parent] + rows[group])
                 found.append(EquivalenceClass(ONE_OF_EACH, members, basis))
     return found
+
+
+def _listed(truth: FeatureTruth, population: Population) -> list[EquivalenceClass]:
+    """The features of all groups of which exactly one fires, if there are two or more groups; and
+    of the others those that fire together."""
+    found, taken = [], np.empty(0, dtype=np.int64)
+    if len(population.groups) > 1:
+        taken = np.unique(np.concatenate(population.groups))
+        basis = population.span(taken, truth.directions)
+        found.append(EquivalenceClass(ONE_OF_EACH, tuple(taken.tolist()), basis))
+    for members in population.together():
+        members = np.setdiff1d(members, taken)
+        if len(members) > 1:
+            basis = population.span(members, truth.directions)
+            found.append(EquivalenceClass(ALWAYS_COACTIVE, tuple(members.tolist()), basis))
+    return found
+
+
+def _listed_optimum(
+    truth: FeatureTruth, population: Population, same: SparseOptimum
+) -> SparseOptimum:
+    """A latent for each combination of features that groups of exactly one make."""
+    if len(population.groups) < 2:
+        return same
+    members = np.unique(np.concatenate(population.groups))
+    others = np.setdiff1d(np.arange(truth.n_features), members)
+    p, size = truth.firing_probability, truth.size_moments[0]
+    # One fires of each group, at its one value: which fire tells the row.
+    rows, which = np.unique(population.codes[:, members].toarray(), axis=0, return_inverse=True)
+    chance = np.bincount(which.ravel(), population.weights)
+    length = np.linalg.norm(rows @ truth.directions[members], axis=1)
+    return SparseOptimum(
+        same.l0,
+        same.l1,
+        1 + float(p[others].sum()),
+        float(chance @ length) + float(p[others] @ size[others]),
+        len(rows) + len(others),
+        "a latent for each combination of features that fire one of each group",
+    )
 
 
 def _duplicates(truth: FeatureTruth, taken: Iterable[int]) -> list[EquivalenceClass]:

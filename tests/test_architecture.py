@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "structure",
         "kin",
         "moments",
+        "population",
         "manifold",
         "equivalence",
         "truth",

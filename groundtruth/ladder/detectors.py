@@ -73,8 +73,8 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
 
     For Gaussian interference this is the best linear detector (Fisher's discriminant). Positives
     are made from silent samples: under independent firing, x + m d_i with m from the magnitude
-    law has exactly the law of x given that feature i fires. Where features fire by a structure,
-    positives are drawn given that the feature fires.
+    law has exactly the law of x given that feature i fires. Elsewhere positives are drawn given
+    that the feature fires.
     """
     truth = data.truth
     weights = unit_response(
@@ -130,7 +130,7 @@ def _thresholds(data: ScoreData, detectors: Detectors, rng: np.random.Generator)
         rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
         score = scores[:, i % block]
         silent = np.delete(score, rows)
-        if truth.structure is None:
+        if truth.independent:
             given = silent + _positive_magnitudes(truth, i, len(silent), rng)
         else:
             given = _drawn_scores(data, detectors, i, len(rows))

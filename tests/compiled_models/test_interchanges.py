@@ -8,7 +8,7 @@ import pytest
 from groundtruth.compiled_models import CausalModel, compile_program, library
 from groundtruth.compiled_models.interchanges import interchange, interchange_accuracy
 from groundtruth.compiled_models.variables import variable_truth
-from groundtruth.errors import InputError, ProgramError, UnknownName
+from groundtruth.errors import InputError, UnknownName
 
 CLOSED = [
     "reverse",
