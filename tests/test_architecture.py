@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "equivalence",
         "truth",
         "variable_truth",
+        "mechanism_truth",
         "testbed",
         "explanation",
         "result",
