@@ -97,7 +97,8 @@ def _necessary(compiled: Compiled, truth: MechanismTruth, inputs: Inputs) -> np.
     array, gone = codes(compiled.weights)
     rows = []
     for mechanism in truth.mechanisms:
-        other, other_gone = codes(weights_of(compiled.weights.settings(), truth.without(mechanism.name)))
+        left = truth.without(mechanism.name)
+        other, other_gone = codes(weights_of(compiled.weights.settings(), left))
         differs = (gone != other_gone) | ((array != other) & ~gone)
         rows.append((differs & there).any(axis=1))
     return np.array(rows)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from groundtruth.compiled_models.batches import encode
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.features import site_truth, sites
 from groundtruth.compiled_models.inputs import N_INPUTS, Inputs, uniform_inputs
+from groundtruth.compiled_models.mechanisms import mechanism_truth
 from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.values import Value
 from groundtruth.compiled_models.variables import residual_sites, variable_truth
+from groundtruth.mechanism_truth import MechanismTruth
 from groundtruth.testbed import ActivationSubject, Recipe, Testbed
 from groundtruth.truth import Truth
 from groundtruth.variable_truth import VariableTruth
@@ -116,6 +118,11 @@ class CompiledTestbed:
         """Every expression as a causal variable."""
         return variable_truth(self.compiled)
 
+    @cached_property
+    def mechanisms(self) -> MechanismTruth:
+        """A parameter component for each expression, and on which inputs each is necessary."""
+        return mechanism_truth(self.compiled, self.inputs)
+
     @property
     def sites(self) -> list[str]:
         """Where `at` can be."""
@@ -179,27 +186,22 @@ class CompiledTestbed:
 
 
 def model_testbed(
-    compiled: Compiled,
-    *,
-    seed: int = 0,
-    n_inputs: int = N_INPUTS,
-    parameters: dict[str, Any] | None = None,
+    compiled: Compiled, *, seed: int = 0, n_inputs: int = N_INPUTS
 ) -> CompiledTestbed:
     """The testbed of a compiled model, on `uniform_inputs`.
 
     Args:
         seed: of the inputs, where not all are listed, and of all streams.
-        parameters: of the recipe; those that say what was compiled if None.
+        n_inputs: how many sequences are listed, or all if there are no more.
     """
     analysis = compiled.analysis
-    if parameters is None:
-        parameters = {
-            "program": str(compiled.program),
-            "vocab": list(analysis.vocab),
-            "max_length": analysis.max_length,
-            "closed": analysis.closed,
-            "n_inputs": n_inputs,
-        }
+    parameters = {
+        "program": str(compiled.program),
+        "vocab": list(analysis.vocab),
+        "max_length": analysis.max_length,
+        "closed": analysis.closed,
+        "n_inputs": n_inputs,
+    }
     inputs = uniform_inputs(len(analysis.vocab), analysis.max_length, n=n_inputs, seed=seed)
     recipe = Recipe(f"compiled/{compiled.program.name}", parameters, seeds.check_seed(seed))
     return CompiledTestbed(compiled, inputs, recipe)

@@ -89,7 +89,7 @@ def describe(
             return
         for key, value in found:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            print(f"{key:<12} {text}", flush=True)
+            print(f"{key:<12} {text.replace(chr(10), chr(10) + ' ' * 13)}", flush=True)
 
 
 @app.command()

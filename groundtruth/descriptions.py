@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from groundtruth import catalogue, ladder
+from groundtruth.compiled_models.description import planted
+from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.equivalence import SparseOptimum
 from groundtruth.errors import UnknownName
 from groundtruth.evaluators import METRICS
@@ -49,7 +51,14 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     yield "parameters", preset.parameters
     steps = 1 + len(ladder.CORE) if oracle else 1
     watch("building the world", 0, steps)
-    world = preset.build(seed=0)
+    if isinstance(preset, CompiledPreset):
+        made = preset.model(seed=0)
+        yield from planted(made)
+        world = made.at(made.last_site)
+        yield "site", made.last_site
+        yield "features", world.truth.features.n_features
+    else:
+        world = preset.build(seed=0)
     truth = world.truth.features
     yield "expected_l0", round(truth.expected_l0, 4)
     yield "coherence", round(truth.coherence, 4)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DUPLICATE = "duplicate"
 ALWAYS_COACTIVE = "always_coactive"
 ONE_OF_EACH = "one_of_each"
+DEPENDENT = "dependent"
 
 REASONS = {
     DUPLICATE: "another feature has the same direction",
@@ -32,6 +33,10 @@ REASONS = {
         "exactly one feature of each of several groups always fires, in a constant ratio: what is "
         "added to all of one group may be taken from all of another (a parent that never fires "
         "without one of its children is a group of one)"
+    ),
+    DEPENDENT: (
+        "in every sample its activity is one weighted sum of others' activities, or others' are of "
+        "it: what is added to its direction may be taken from theirs"
     ),
 }
 
@@ -47,7 +52,7 @@ class EquivalenceClass:
             direction, which then is the normalised sum.
     """
 
-    name: Literal["duplicate", "always_coactive", "one_of_each"]
+    name: Literal["duplicate", "always_coactive", "one_of_each", "dependent"]
     members: tuple[int, ...]
     basis: np.ndarray
 
@@ -57,8 +62,8 @@ def equivalence_classes(truth: FeatureTruth) -> tuple[EquivalenceClass, ...]:
 
     Found: equal directions; parents and children that fire equally often (always together); groups
     of which exactly one fires with constant magnitudes, if there are two or more of them; parents
-    that never fire without one of their exclusive children; in a population also features that fire
-    in the same rows.
+    that never fire without one of their exclusive children; in a population, features whose
+    codes depend linearly on one another's in all rows, and those that fire in the same rows.
     """
     found: list[EquivalenceClass] = []
     if truth.population is not None:
@@ -240,16 +245,16 @@ def _never_alone(
 
 
 def _listed(truth: FeatureTruth, population: Population) -> list[EquivalenceClass]:
-    """The features of all groups of which exactly one fires, if there are two or more groups; and
-    of the others those that fire together."""
-    found, taken = [], np.empty(0, dtype=np.int64)
-    if len(population.groups) > 1:
-        taken = np.unique(np.concatenate(population.groups))
-        basis = population.span(taken, truth.directions)
-        found.append(EquivalenceClass(ONE_OF_EACH, tuple(taken.tolist()), basis))
+    """Features whose codes depend linearly on one another's; and others that fire together."""
+    found = []
+    for members in population.dependent():
+        together = all((population.codes[:, members] > 0).sum(axis=1) % len(members) == 0)
+        basis = population.span(members, truth.directions)
+        name = ALWAYS_COACTIVE if together else DEPENDENT
+        found.append(EquivalenceClass(name, tuple(members.tolist()), basis))
+    taken = np.fromiter(_members(found), dtype=np.int64)
     for members in population.together():
-        members = np.setdiff1d(members, taken)
-        if len(members) > 1:
+        if not np.isin(members, taken).any():
             basis = population.span(members, truth.directions)
             found.append(EquivalenceClass(ALWAYS_COACTIVE, tuple(members.tolist()), basis))
     return found

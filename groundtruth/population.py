@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from groundtruth.errors import InputError, reject
+
+_NO_LENGTH = 1e-10  # of a vector of unit codes, squared: float32 activations make 1e-14 of nothing
+_NO_SHARE = 1e-6  # of a feature in a dependence
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,21 @@ class Population:
         rows = rows.T[size > 1e-12 * size[-1]][::-1]
         mean = (self.weights @ part) @ directions[members]
         return rows * np.sign(rows @ mean) if len(rows) == 1 else rows
+
+    def dependent(self) -> list[np.ndarray]:
+        """Sets of features whose codes c_i depend linearly: sum_i u_i c_i = 0 in every row.
+
+        Adding u_i v to each direction d_i then changes no activation, whatever v is.
+        """
+        moments = self.second_moments.toarray()
+        fires = np.flatnonzero(np.diag(moments) > 0)
+        scale = 1 / np.sqrt(np.diag(moments)[fires])
+        size, vectors = np.linalg.eigh(moments[np.ix_(fires, fires)] * np.outer(scale, scale))
+        null = vectors[:, size < _NO_LENGTH]
+        linked = np.abs(null @ null.T) > _NO_SHARE
+        n, label = connected_components(sp.csr_array(linked), directed=False)
+        sets = [fires[label == k] for k in range(n)]
+        return [members for members in sets if len(members) > 1]
 
     def together(self) -> list[np.ndarray]:
         """Sets of two or more features that fire in the same rows."""

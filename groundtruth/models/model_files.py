@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundtruth.bundle import Body, Bundle, Tensors
+from groundtruth.bundle import Bundle, Tensors
 from groundtruth.models.weights import MLP, Block, Head, Norm, Weights
 
 BUNDLE = Bundle(
