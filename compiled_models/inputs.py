@@ -51,9 +51,7 @@ class Inputs:
         return f"{self.description} ({self.hash[:12]})"
 
 
-def uniform_inputs(
-    n_tokens: int, max_length: int, *, n: int = N_INPUTS, seed: int = 0
-) -> Inputs:
+def uniform_inputs(n_tokens: int, max_length: int, *, n: int = N_INPUTS, seed: int = 0) -> Inputs:
     """Length uniform on 1 to `max_length`, tokens uniform and independent.
 
     Args:

@@ -27,9 +27,7 @@ from groundtruth.variable_truth import VariableTruth
 if TYPE_CHECKING:
     from groundtruth.models.transformer import Transformer
 
-SOURCE = (
-    "compiled from a RASP-style program (Weiss et al., 2021, https://arxiv.org/abs/2106.06981)"
-)
+SOURCE = "compiled from a RASP-style program (Weiss et al., 2021, https://arxiv.org/abs/2106.06981)"
 
 
 class CompiledSubject:
