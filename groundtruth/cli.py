@@ -78,10 +78,15 @@ def describe(
     oracle: Annotated[
         bool, typer.Option(help="score the oracles of a testbed; minutes if large, then cached")
     ] = True,
+    svg: Annotated[
+        Path | None, typer.Option(help="write a drawing of a compiled testbed's circuit here")
+    ] = None,
 ) -> None:
     """Describe one testbed, method, metric or suite in full."""
-    from groundtruth.descriptions import description
+    from groundtruth.descriptions import description, draw_circuit
 
+    if svg is not None:
+        draw_circuit(name, svg)
     with _progress() as watch:
         found = description(name, oracle=oracle, watch=watch)
         if as_json:

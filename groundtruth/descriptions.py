@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from groundtruth import catalogue, ladder
 from groundtruth.compiled_models.description import planted
+from groundtruth.compiled_models.drawing import draw
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.equivalence import SparseOptimum
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, reject
 from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import explanation_of
 from groundtruth.report import HEADLINE
@@ -40,6 +42,18 @@ def description(name: str, *, oracle: bool, watch: Watch) -> Iterable[tuple[str,
         return _method(name).items()
     known = [*catalogue.TESTBEDS, *METRICS, *SUITES, *catalogue.METHODS]
     raise UnknownName("testbed, method, metric or suite", name, known)
+
+
+def draw_circuit(name: str, path: Path) -> None:
+    """Write the drawing of a compiled testbed's circuit to `path`, an SVG file.
+
+    Raises:
+        InputError: nothing is called that, or it is no compiled testbed.
+    """
+    preset = catalogue.TESTBEDS.get(name)
+    if not isinstance(preset, CompiledPreset):
+        raise reject("--svg", name, "a compiled testbed, such as compiled/reverse")
+    draw(preset.model(seed=0).compiled, path)
 
 
 def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]:

@@ -51,11 +51,8 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    worlds = set(
-        re.findall(
-            r"`((?:sparse|failure|manifold|pair|synthsaebench|toy|compiled)[/-][\w-]+)`", text
-        )
-    )
+    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled"
+    worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text))
     assert worlds <= set(catalogue.testbeds())
     # Of the toy worlds and the compiled ones, which are many, the README shows one.
     many = ("toy/", "compiled/")
