@@ -13,8 +13,8 @@ import numpy as np
 from groundtruth.compiled_models import components
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.expressions import Constant, Indices, Tokens
-from groundtruth.compiled_models.layout import BOS, Layout, Variable
-from groundtruth.compiled_models.placement import PlacedBlock, Placement
+from groundtruth.compiled_models.layout import BOS, Layout
+from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.pointwise import target_of
 from groundtruth.models import MLP, Block, Head, Weights
 
@@ -27,9 +27,11 @@ def assembled(analysis: Analysis, layout: Layout, placement: Placement) -> Weigh
     at_bos = np.zeros(d)
     blocks = []
     for block in placement.blocks:
-        blocks.append(_block(block, d, at_bos))
+        heads = tuple(_head(head, d, at_bos) for head in block.heads)
         for head in block.heads:
-            at_bos[head.writes.directions] = head.writes.at_bos
+            at_bos[head.writes.span] = head.writes.at_bos
+        units = [unit for neurons in block.neurons for unit in neurons.units]
+        blocks.append(Block(heads, np.zeros(d), _mlp(units, d, at_bos) if units else None))
     W_E, W_pos = _embeddings(analysis, layout)
     W_U = np.eye(d)[:, output.directions]
     return Weights(
@@ -66,15 +68,6 @@ def _embeddings(analysis: Analysis, layout: Layout) -> tuple[np.ndarray, np.ndar
     return W_E, W_pos
 
 
-def _block(block: PlacedBlock, d: int, at_bos: np.ndarray) -> Block:
-    heads = tuple(_head(head, d, at_bos) for head in block.heads)
-    held = at_bos.copy()
-    for head in block.heads:
-        held[head.writes.directions] = head.writes.at_bos
-    units = [unit for neurons in block.neurons for unit in neurons.units]
-    return Block(heads, np.zeros(d), _mlp(units, d, held) if units else None)
-
-
 def _mlp(units: Sequence[components.Unit], d: int, at_bos: np.ndarray) -> MLP:
     W_in, W_out = np.zeros((d, len(units))), np.zeros((len(units), d))
     for column, unit in enumerate(units):
@@ -103,12 +96,8 @@ def _scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.n
     """Queries and keys; their first coordinate is for what does not depend on the query."""
     parts = [_factors(term) for term in head.terms]
     width = 1 + (sum(keys.shape[1] for keys, _ in parts) if parts else 1)
-    W_Q, W_K, b_Q, b_K = (
-        np.zeros((d, width)),
-        np.zeros((d, width)),
-        np.zeros(width),
-        np.zeros(width),
-    )
+    W_Q, W_K = np.zeros((2, d, width))
+    b_Q, b_K = np.zeros((2, width))
     b_Q[0] = 1
     for direction, score in head.preferences.items():
         W_K[direction, 0] += score
@@ -118,14 +107,10 @@ def _scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.n
     at = 1
     for term, (keys, queries) in zip(head.terms, parts):
         columns = slice(at, at + keys.shape[1])
-        W_K[_rows(term.keys), columns] += keys
-        W_Q[_rows(term.queries), columns] += head.scale * queries
+        W_K[term.keys.span, columns] += keys
+        W_Q[term.queries.span, columns] += head.scale * queries
         at = columns.stop
     return W_Q, b_Q, W_K, b_K
-
-
-def _rows(variable: Variable) -> slice:
-    return slice(variable.directions.start, variable.directions.stop)
 
 
 def _factors(term: components.Term) -> tuple[np.ndarray, np.ndarray]:

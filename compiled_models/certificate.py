@@ -65,6 +65,8 @@ class Margin:
 class Certificate:
     """What was proven and tried; a model without one is never returned.
 
+    Bounds are for float32 whose products have full precision: torch's default, not TF32.
+
     Fields:
         margins: of each expression that has a value.
         exhaustive: whether all sequences were tried, else a seeded sample.
@@ -157,9 +159,8 @@ def _checked(
     analysis: Analysis, variable: Variable, column: Column, residual: np.ndarray, batch: Batch
 ) -> float:
     """The greatest error of `variable`, which must not be beyond what was proven."""
-    at = slice(variable.directions.start, variable.directions.stop)
     there = _positions(batch)
-    error = np.abs(residual[..., at][there] - _ideal(variable, column.at(there)))
+    error = np.abs(residual[..., variable.span][there] - _ideal(variable, column.at(there)))
     allowed = np.full(error.shape[1], variable.error)
     if variable.numerical and variable.none is not None:
         allowed[1] = variable.total

@@ -9,7 +9,7 @@ from groundtruth.compiled_models.components import Head, Neurons
 from groundtruth.compiled_models.expressions import SelectorWidth
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.plan import Bound, Plan
-from groundtruth.compiled_models.pointwise import add_fixed, stairs_bound, target_of
+from groundtruth.compiled_models.pointwise import add_fixed, add_stairs, is_coarse
 from groundtruth.compiled_models.rounding import softmax_rounding
 from groundtruth.compiled_models.selections import Conjunction
 from groundtruth.compiled_models.steps import Reading, stairs
@@ -28,19 +28,12 @@ def add_width(plan: Plan, e: SelectorWidth) -> None:
     if len(conjunctions) == 1:
         read = _Shares(plan, e, conjunctions[0], domain.listed)
         codes = [domain.code[width] for width in read.widths]
-        made = stairs(read.reading, read.points, read.errors, codes, target_of(domain, plan.start))
-        value = plan.value(e, stairs_bound(made, domain, plan.start))
-        plan.components.append(Neurons((read.share,), value, made.units))
+        add_stairs(plan, e, read.share, read.points, read.errors, codes)
         return
     count = _add_count(plan, e, conjunctions)
-    if domain.kind == "numerical":
-        return
-    points = [float(width) for width in domain.listed]
-    reading = Reading({count.start: 1.0}, plan.n_keys + count.error, 1)
-    errors = [count.error] * len(points)
-    made = stairs(reading, points, errors, range(len(points)), target_of(domain, plan.start))
-    value = plan.value(e, stairs_bound(made, domain, plan.start))
-    plan.components.append(Neurons((count,), value, made.units))
+    if count.domain is None:
+        points = [float(width) for width in domain.listed]
+        add_stairs(plan, e, count, points, [count.error] * len(points), range(len(points)))
 
 
 def share_errors(plan: Plan, chosen: Choosing, widths: Sequence[int]) -> list[float]:
@@ -84,7 +77,8 @@ def _add_share(plan: Plan, e: SelectorWidth, chosen: Choosing, error: float) -> 
 
 
 def _add_count(plan: Plan, e: SelectorWidth, conjunctions: Sequence[Conjunction]) -> Variable:
-    """The sum of the numbers that each conjunction chooses."""
+    """The sum of the numbers that each conjunction chooses; the value of `e` if that is a number
+    and this exact enough."""
     every = range(plan.n_keys + 1)
     reads = [_Shares(plan, e, conjunction, every) for conjunction in conjunctions]
     start, error, units = plan.start, 0.0, []
@@ -98,7 +92,8 @@ def _add_count(plan: Plan, e: SelectorWidth, conjunctions: Sequence[Conjunction]
         )
         units += made.units
         error += made.errors.get(start, 0.0)
-    if e.kind == "numerical":
+    domain = plan.analysis.domains[e]
+    if domain.kind == "numerical" and not is_coarse(domain, Bound(error)):
         count = plan.value(e, Bound(error))
     else:
         count = plan.on_the_way(e, "count", ["number"], Bound(error), 0.5)

@@ -55,6 +55,11 @@ class Variable:
         return range(self.start, self.start + len(self.labels))
 
     @property
+    def span(self) -> slice:
+        """The same, to index arrays with."""
+        return slice(self.directions.start, self.directions.stop)
+
+    @property
     def numerical(self) -> bool:
         return self.domain is not None and self.domain.kind == "numerical"
 

@@ -28,6 +28,10 @@ from groundtruth.compiled_models.steps import (
 CLEAN = 2.0**-19
 """Error, summed over the directions of a variable, that a copy would not improve on."""
 
+COARSE = 1 / 64
+"""Of a margin: numbers that many steps would leave further off go through a one-hot, which gates
+then turn into numbers. What averages them needs more than their own margin."""
+
 MOST_NEURONS = 30_000
 """Neurons of one expression beyond which it is refused."""
 
@@ -38,7 +42,7 @@ def add_map(plan: Plan, e: Map) -> None:
     x = plan.values[e.argument]
     codes = plan.analysis.tables[e].tolist()
     if x.numerical:
-        _add_stairs(plan, e, x, codes)
+        _add_map_of_number(plan, e, x, codes)
         return
     groups = _grouped(range(len(x.labels)), codes)
     _add_gates(plan, e, (x,), [(code, ((x, members),)) for code, members in groups])
@@ -189,9 +193,7 @@ def _pairs(x: Variable, y: Variable, table: np.ndarray) -> list[Case]:
     ]
 
 
-def _add_gates(
-    plan: Plan, e: Map | SequenceMap, reads: tuple[Variable, ...], cases: Sequence[Case]
-) -> None:
+def _add_gates(plan: Plan, e: SOp, reads: tuple[Variable, ...], cases: Sequence[Case]) -> None:
     """`cases` as gates; of cleaned copies where the result would be too far off otherwise."""
     domain = plan.analysis.domains[e]
     bound = _gates_bound(domain, _gates(cases, target_of(domain, plan.start))[1])
@@ -247,26 +249,61 @@ def _cut(x: Variable, members: Sequence[int]) -> list[Sequence[int]]:
 # --- steps -----------------------------------------------------------------------------------
 
 
-def _add_stairs(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
-    """A function of a numerical s-op."""
+def add_stairs(
+    plan: Plan,
+    e: SOp,
+    x: Variable,
+    points: Sequence[float],
+    errors: Sequence[float],
+    codes: Sequence[int],
+) -> None:
+    """`e` as a function of the number on the first direction of `x`; see `stairs`."""
+    domain, reading = plan.analysis.domains[e], _number_of(x, points, errors)
+    made = stairs(reading, points, errors, codes, target_of(domain, plan.start))
+    bound = stairs_bound(made, domain, plan.start)
+    if is_coarse(domain, bound):
+        used, start = sorted(set(codes)), plan.start
+        place = {code: start + k for k, code in enumerate(used)}
+        made = stairs(reading, points, errors, codes, lambda code: {place[code]: 1.0})
+        off_by = Bound(max(made.errors.values()), sum(made.errors.values()), len(used))
+        labels = [(*domain.listed, None)[code] for code in used]
+        one_hot = plan.on_the_way(e, "one_hot", labels, off_by, 0.5)
+        plan.components.append(Neurons((x,), one_hot, made.units))
+        cases = [(code, ((one_hot, [k]),)) for k, code in enumerate(used)]
+        _add_gates(plan, e, (one_hot,), cases)
+        return
+    plan.components.append(Neurons((x,), plan.value(e, bound), made.units))
+
+
+def is_coarse(domain: Domain, bound: Bound) -> bool:
+    """Whether numbers are off by so much that they should come from gates; see `COARSE`."""
+    return domain.kind == "numerical" and bound.error > COARSE * decision_margin(domain)
+
+
+def _number_of(x: Variable, points: Sequence[float], errors: Sequence[float]) -> Reading:
+    return Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1)
+
+
+def _add_map_of_number(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
+    """Steps; a numerical s-op that may be None keeps them off by its flag."""
     changes = sum(a != b for a, b in pairwise(codes))
     if 2 * changes > MOST_NEURONS:
         raise Problem(f"needs more than {MOST_NEURONS} neurons")
     given, domain = plan.analysis.domains[e.argument], plan.analysis.domains[e]
     points = [float(value) for value in given.listed]
-    magnitude = max(map(abs, points)) + x.error
-    reading = Reading({x.start: 1.0}, magnitude, 1)
-    target = target_of(domain, plan.start)
-    off = [] if x.none is None else [x.none]
     errors = [x.error] * len(points)
-    made = stairs(reading, points, errors, codes[:-1], target, off, x.total if off else 0.0)
-    units, error = list(made.units), stairs_bound(made, domain, plan.start)
-    if x.none is not None and (writes := target(codes[-1])):
+    if x.none is None:
+        add_stairs(plan, e, x, points, errors, codes[:-1])
+        return
+    reading, target = _number_of(x, points, errors), target_of(domain, plan.start)
+    made = stairs(reading, points, errors, codes[:-1], target, [x.none], x.total)
+    units, bound = list(made.units), stairs_bound(made, domain, plan.start)
+    if writes := target(codes[-1]):
         none = gate([x.none], 1, x.total, 1, writes)
         units += none.units
         scale = max(map(abs, writes.values()))
-        error = Bound(error.error + scale * none.error, error.total + none.error, error.active + 1)
-    plan.components.append(Neurons((x,), plan.value(e, error), tuple(units)))
+        bound = Bound(bound.error + scale * none.error, bound.total + none.error, bound.active + 1)
+    plan.components.append(Neurons((x,), plan.value(e, bound), tuple(units)))
 
 
 def _by_sum(
@@ -323,6 +360,8 @@ def _sum_stairs(
     except Problem:
         return False
     bound = stairs_bound(made, domain, plan.start)
+    if is_coarse(domain, bound):
+        return False
     plan.components.append(Neurons(given, plan.value(e, bound), made.units))
     return True
 

@@ -41,7 +41,7 @@ class Attention(torch.nn.Module):
         self, parts: list[tuple[torch.Tensor, ...]], mask: torch.Tensor
     ) -> list[torch.Tensor]:
         """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
-        scores = [q @ k.transpose(-1, -2) + mask for q, k, _ in parts]
+        scores = [(q @ k.transpose(-1, -2)).add_(mask) for q, k, _ in parts]
         scores = self._through(self.hook_attn_scores, scores, by_position=False)
         patterns = [score.softmax(-1) for score in scores]
         patterns = self._through(self.hook_pattern, patterns, by_position=False)

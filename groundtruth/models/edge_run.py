@@ -96,24 +96,25 @@ class EdgeRun:
         Returns:
             (n,) sets and (n, batch, position, d_model) changes.
         """
+        nothing = self.row_of[:0], self.residual[:0]
         if reader not in self.readers:
-            return self.row_of[:0], self.residual[:0]
+            return nothing
         share = self.shares[:, self.readers[reader]]
         sets = self._chosen(share)
-        changes = {
-            name: change
-            for name, column in self.writers.items()
-            if name in self.written and len(self._chosen(share[:, [column]]))
-            for change in [self._change(name, sets)]
-            if self.keeps_zeros or _sees(weight, change)
-        }
+        changes = {}
+        for name in self.written:
+            column = share[:, [self.writers[name]]]
+            if len(self._chosen(column)):
+                change = self._change(name, sets)
+                if self.keeps_zeros or _sees(weight, change):
+                    changes[name] = change
         share = share[:, [self.writers[name] for name in changes]]
         left = self._chosen(share[sets])
         if not changes or not len(left):
-            return self.row_of[:0], self.residual[:0]
+            return nothing
         kept = [change if len(change) == 1 else change[left] for change in changes.values()]
-        seen = torch.stack(torch.broadcast_tensors(*kept))
-        return sets[left], torch.einsum("sw,wsbpd->sbpd", share[sets[left]], seen)
+        stacked = torch.stack(torch.broadcast_tensors(*kept))
+        return sets[left], torch.einsum("sw,wsbpd->sbpd", share[sets[left]], stacked)
 
     def _chosen(self, share: torch.Tensor) -> torch.Tensor:
         """Rows of `share` (row, writer) with an entry that counts."""
@@ -146,16 +147,20 @@ def _sees(weight: torch.Tensor | None, change: torch.Tensor) -> bool:
 
 def _joins(model: Transformer, edges: Sequence[Edge]) -> dict[tuple[str, str], int]:
     """(reader, writer) -> which of `edges` joins them; a head is its three reads."""
-    known = set(graph.edges(model, "head")) | set(graph.edges(model, "qkv"))
-    whole = {node.name for node in graph.nodes(model) if node.site and node.head is not None}
+    written, apart = graph.writers(model), graph.readers(model, "qkv")
+    read = graph.readers(model) | apart
     joins: dict[tuple[str, str], int] = {}
     for number, (writer, reader) in enumerate(edges):
-        if (writer, reader) not in known:
-            raise UnknownName("edge", f"{writer} > {reader}", (f"{w} > {r}" for w, r in known))
-        for read in graph.reads_of(reader) if reader in whole else (reader,):
-            if (read, writer) in joins:
-                raise InputError(f"edges: expected each edge once, got {writer} > {read} twice.")
-            joins[read, writer] = number
+        if writer not in written:
+            raise UnknownName("writer", writer, written)
+        if reader not in read:
+            raise UnknownName("reader", reader, read)
+        if written[writer] >= read[reader]:
+            raise InputError(f"edges: expected writers before readers, got {writer} > {reader}.")
+        for part in (reader,) if reader in apart else graph.reads_of(reader):
+            if (part, writer) in joins:
+                raise InputError(f"edges: expected each edge once, got {writer} > {part} twice.")
+            joins[part, writer] = number
     return joins
 
 

@@ -10,6 +10,7 @@ part of what its MLP writes, b_O is a constant that every later reader sees.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -89,15 +90,39 @@ def edges(model: Components, granularity: Granularity = "head") -> tuple[Edge, .
         model: weights, or a model that runs them.
         granularity: "head": a head reads once; "qkv": its query, key and value read apart.
     """
-    found: list[Edge] = []
-    writers = ["embed", "pos_embed"]
+    written = writers(model)
+    return tuple(
+        Edge(writer, reader)
+        for reader, read_at in readers(model, granularity).items()
+        for writer, written_at in written.items()
+        if written_at < read_at
+    )
+
+
+def writers(model: Components) -> dict[str, int]:
+    """Every writer, with its place in the computation: heads of one block have one place."""
+    return {"embed": 0, "pos_embed": 0} | {
+        name: place for name, place in _places(model) if name != LOGITS
+    }
+
+
+def readers(model: Components, granularity: Granularity = "head") -> dict[str, int]:
+    """Every reader, with its place in the computation; it reads what has a lower one."""
+    if granularity == "head":
+        return dict(_places(model))
+    heads = {head_name(i, h) for i, (n, _) in enumerate(model.components) for h in range(n)}
+    return {
+        read: place
+        for name, place in _places(model)
+        for read in (reads_of(name) if name in heads else (name,))
+    }
+
+
+def _places(model: Components) -> Iterator[tuple[str, int]]:
+    """Heads, MLPs and the outputs, in order."""
     for i, (n_heads, has_mlp) in enumerate(model.components):
-        heads = [head_name(i, h) for h in range(n_heads)]
-        for head in heads:
-            readers = (head,) if granularity == "head" else reads_of(head)
-            found += [Edge(writer, reader) for reader in readers for writer in writers]
-        writers += heads
+        for h in range(n_heads):
+            yield head_name(i, h), 2 * i + 1
         if has_mlp:
-            found += [Edge(writer, mlp_name(i)) for writer in writers]
-            writers.append(mlp_name(i))
-    return (*found, *(Edge(writer, LOGITS) for writer in writers))
+            yield mlp_name(i), 2 * i + 2
+    yield LOGITS, 2 * len(model.components) + 1

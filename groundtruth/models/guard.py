@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from groundtruth import hashing
+from groundtruth.errors import MethodError
 
 _HOOKS = (
     "_forward_hooks",
@@ -73,9 +74,14 @@ def check_clean(model: torch.nn.Module) -> tuple[str, ...]:
 
 
 def _clean(module: torch.nn.Module) -> bool:
+    own = list(module.parameters(recurse=False))
     found = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
+    found = found or any(parameter._backward_hooks for parameter in own)
     for name in (*_HOOKS, *_OF_HOOKS):
         getattr(module, name).clear()
+    for parameter in own:
+        if parameter._backward_hooks:
+            parameter._backward_hooks.clear()
     vars(module).pop("forward", None)
     return found
 
@@ -85,6 +91,9 @@ def guarded(model: torch.nn.Module) -> Iterator[Damage]:
     """Run a method on a model and put the model back as it was: hooks, weights, gradients, mode.
 
     What was found is in the `Damage` once the block is left, by an error too.
+
+    Raises:
+        MethodError: parameters were added or taken away; build the model anew.
     """
     damage, before = Damage(), fingerprint(model)
     held = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -95,6 +104,12 @@ def guarded(model: torch.nn.Module) -> Iterator[Damage]:
     finally:
         damage.hooks = check_clean(model)
         damage.weights_changed = fingerprint(model) != before
+        if held.keys() != model.state_dict().keys():
+            changed = ", ".join(sorted(held.keys() ^ model.state_dict().keys()))
+            raise MethodError(
+                f"the method changed which parameters the model has ({changed}). Give it a copy, "
+                "and build this model anew."
+            )
         if damage.weights_changed:
             model.load_state_dict(held)
         for name, parameter in model.named_parameters():

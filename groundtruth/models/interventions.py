@@ -3,11 +3,15 @@
     zero, set_to(value), add(vector), patch(source), mean_of(reference)   over the whole site
     only(hook, positions=, heads=, neurons=, basis=)                      over a part of it
 
-Example, head 1 of block 0 patched from another run at position 3:
-
-    site = "blocks.0.attn.hook_result"
-    other = model.run_with_cache(other_tokens, site)[1][site]
-    model.run_with_hooks(tokens, [(site, only(patch(other), heads=1, positions=3))])
+Example, the first entry of the last position's residual vector taken from another run:
+    >>> from groundtruth.models import Weights
+    >>> from groundtruth.models.transformer import Transformer
+    >>> eye = np.eye(3)
+    >>> model = Transformer(Weights(eye, 0 * eye, (), eye, np.zeros(3), bos=0, pad=1))
+    >>> _, other = model.run_with_cache([[0, 0]], "hook_embed")
+    >>> hook = only(patch(other["hook_embed"]), positions=1, neurons=0)
+    >>> model.run_with_hooks([[0, 2]], [("hook_embed", hook)])[0, 1].tolist()
+    [1.0, 0.0, 1.0]
 """
 
 from __future__ import annotations

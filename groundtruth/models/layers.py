@@ -17,12 +17,18 @@ class HiddenLayer(torch.nn.Module):
         super().__init__()
         self.W_in, self.b_in = parameter(layer.W_in), parameter(layer.b_in)
         self.W_out, self.b_out = parameter(layer.W_out), parameter(layer.b_out)
-        self.activate = functional.relu if activation == "relu" else functional.gelu
+        self.activation = activation
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pre = self.hook_pre(functional.linear(x, self.W_in.T, self.b_in))
         return functional.linear(self.hook_post(self.activate(pre)), self.W_out.T, self.b_out)
+
+    def activate(self, pre: torch.Tensor) -> torch.Tensor:
+        if self.activation == "gelu":
+            return functional.gelu(pre)
+        # In place saves the largest allocation; a hook may have kept what it saw.
+        return functional.relu(pre, inplace=not self.hook_pre.hooked)
 
     def to_mlp(self) -> MLP:
         return MLP(

@@ -49,8 +49,8 @@ def visible_keys(weights: Weights, tokens: np.ndarray) -> np.ndarray:
 
 
 def attention(block: Block, x: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """b_O + sum over heads of softmax(q k' + mask) v W_O, shape of `x`."""
-    return sum((head_result(head, x, visible) for head in block.heads), block.b_O + 0 * x)
+    """b_O + sum over heads of softmax(q k' + mask) v W_O."""
+    return sum((head_result(head, x, visible) for head in block.heads), block.b_O)
 
 
 def head_result(head: Head, x: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@
     blocks.i.hook_attn_out, blocks.i.hook_mlp_out     (batch, position, d_model)
     blocks.i.mlp.hook_pre, hook_post                  (batch, position, d_mlp)
 
-What a model lacks (a norm, a block's attention or MLP) has no sites. Where heads differ in width,
-the narrower ones end in zeros at hook_q to hook_z, which nothing reads. Tensors that the
-computation itself does not lay out so are laid out only where a hook is attached.
+What a model lacks (a norm, a block's attention or MLP) has no sites. Scores are -inf where a query
+does not see a key. Where heads differ in width, the narrower ones end in zeros at hook_q to hook_z,
+which nothing reads. What the computation itself does not lay out so is laid out only where a hook
+is attached.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ class Transformer(torch.nn.Module):
     def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What tokens and positions write; their sum enters the first block."""
         position = self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
-        return self.hook_embed(self.W_E[tokens]), self.hook_pos_embed(position)
+        embed = functional.embedding(tokens, self.W_E)
+        return self.hook_embed(embed), self.hook_pos_embed(position)
 
     def mask(self, tokens: torch.Tensor) -> torch.Tensor:
         """0 where a query may see a key and -inf elsewhere, for every head: (batch, 1, query, key)

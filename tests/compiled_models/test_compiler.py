@@ -96,7 +96,11 @@ def test_random_programs_are_compiled_right(size, vocab, max_length, causal):
 
 
 @given(programs(vocab=(0, 1, 2), max_length=5), st.booleans())
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 def test_drawn_programs_are_compiled_right_or_refused(program, closed):
     try:
         compiled = compile_program(program, vocab=(0, 1, 2), max_length=5, closed=closed)
@@ -260,6 +264,26 @@ def test_constructions(name, causal):
         )
         assert compiled.certificate.exhaustive == (max_length == 4)
         assert_computes(compiled, some_sequences((0, 1, 2, 3), max_length))
+
+
+counted = SelectorWidth(same, "numerical")
+blurred = {
+    "an average of counts": Aggregate(Select(tokens, tokens, "true"), counted, "mean"),
+    "an average of counts by either of two": Aggregate(
+        same, SelectorWidth(same | before, "numerical"), "sum"
+    ),
+    "an average as another number": Map(
+        lambda x: 2 * x + 1, Aggregate(before, numerical(tokens), "mean", 0), "numerical"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", blurred)
+def test_numbers_of_forty_counts_are_exact_enough_to_be_averaged(name):
+    program = Program(blurred[name], causal=True)
+    compiled = compile_program(program, vocab=(0, 1), max_length=40, n_sequences=64)
+    assert any(v.name.endswith(".one_hot") for v in compiled.layout.variables)
+    assert_computes(compiled, some_sequences((0, 1), 40))
 
 
 # --- refusals --------------------------------------------------------------------------------

@@ -163,8 +163,13 @@ def test_shares_between_are_differentiable():
 def test_what_cannot_be_patched_is_refused():
     _, tokens, model, _, source = small()
     edge = Edge("embed", "a0.h0")
-    with pytest.raises(UnknownName, match=r"No edge is called 'm1 > a0\.h0'"):
+    with pytest.raises(UnknownName, match=r"No writer is called 'm2'\. Nearest: m1, m0\."):
+        run_with_edges(model, tokens, source, [Edge("m2", "logits")])
+    with pytest.raises(UnknownName, match=r"No reader is called 'a0\.h0\.o'"):
+        run_with_edges(model, tokens, source, [Edge("embed", "a0.h0.o")])
+    with pytest.raises(InputError) as error:
         run_with_edges(model, tokens, source, [Edge("m1", "a0.h0")])
+    assert str(error.value) == "edges: expected writers before readers, got m1 > a0.h0."
     with pytest.raises(InputError) as error:
         run_with_edges(model, tokens, source, [edge, Edge("embed", "a0.h0.k")])
     assert str(error.value) == "edges: expected each edge once, got embed > a0.h0.k twice."

@@ -7,6 +7,7 @@ import pytest
 import torch
 from random_weights import random_tokens, random_weights
 
+from groundtruth.errors import MethodError
 from groundtruth.models.guard import check_clean, fingerprint, guarded
 from groundtruth.models.transformer import Transformer
 
@@ -27,6 +28,10 @@ def leave_pre_hook(model, tokens):
 
 def leave_backward_hook(model, tokens):
     model.blocks[1].register_full_backward_hook(lambda m, i, o: None)
+
+
+def leave_tensor_hook(model, tokens):
+    model.W_E.register_hook(lambda gradient: 2 * gradient)
 
 
 def replace_forward(model, tokens):
@@ -57,6 +62,7 @@ def behave(model, tokens):
         (leave_hook, "hooks left at blocks.0.hook_mlp_out"),
         (leave_pre_hook, "hooks left at blocks.1"),
         (leave_backward_hook, "hooks left at blocks.1"),
+        (leave_tensor_hook, "hooks left at the model"),
         (replace_forward, "hooks left at ln_final"),
         (train, "weights changed"),
         (change_one_bit, "weights changed"),
@@ -85,6 +91,16 @@ def test_a_method_that_raises_is_cleaned_up_after():
         raise ZeroDivisionError
     assert damage.hooks and damage.weights_changed
     assert torch.equal(model(tokens), clean)
+
+
+def test_a_model_of_other_parts_is_refused():
+    model, _ = case()
+    with pytest.raises(MethodError) as error, guarded(model):
+        model.blocks[0].mlp.adapter = torch.nn.Linear(6, 6, bias=False)
+    assert str(error.value) == (
+        "the method changed which parameters the model has (blocks.0.mlp.adapter.weight). "
+        "Give it a copy, and build this model anew."
+    )
 
 
 def test_the_specimens_do_harm():
