@@ -16,6 +16,8 @@ from groundtruth.outputs import Outputs, dense_to_csr, linear_outputs
 from groundtruth.score_data import ScoreData
 from groundtruth.truth import FeatureTruth
 
+_ROUNDING = 1e-12  # activations are float32: what varies by less than this of the most is rounding
+
 
 @dataclass(frozen=True)
 class Detectors:
@@ -77,9 +79,11 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
     that the feature fires.
     """
     truth = data.truth
-    weights = unit_response(
-        truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True), truth.directions
-    )
+    inverse = np.linalg.pinv(truth.covariance, rcond=_ROUNDING, hermitian=True)
+    spread = np.einsum("fd,fd->f", truth.directions @ truth.covariance, truth.directions)
+    varies = spread > _ROUNDING * np.linalg.norm(truth.covariance, 2)
+    weights = np.where(varies[:, None], truth.directions @ inverse, 0.0)
+    weights = unit_response(weights, truth.directions)
     detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
     return replace(detectors, thresholds=_thresholds(data, detectors, rng))
 

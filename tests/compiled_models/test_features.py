@@ -11,7 +11,10 @@ import groundtruth as gt
 from groundtruth.compiled_models import compile_program, library
 from groundtruth.compiled_models.features import sites, variables_at
 from groundtruth.compiled_models.inputs import uniform_inputs
+from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, UnknownName
+from groundtruth.ladder.detectors import linear_ceiling
+from groundtruth.score_data import ScoreData
 
 PROGRAMS = ["reverse", "hist", "sort_unique", "running_sum", "detect_pattern", "shuffle_dyck2"]
 
@@ -113,6 +116,18 @@ def test_methods_run_and_the_dictionary_itself_is_perfect():
         world, "sae/topk", n_samples=2000, width=32, l0=4, scoring=scoring, metrics="recover"
     )
     assert 0 <= learned["recover.joint"].value < 1
+
+
+def test_the_linear_ceiling_is_no_artefact_of_rounding():
+    # Covariances of dependent features are singular: their inverse must not read rounding errors.
+    world = CompiledPreset("running_sum").build(max_length=4)
+    truth = world.truth.features
+    data = ScoreData(world, gt.Scoring(n_select=512, n_score=512, n_positives=16))
+    detectors = linear_ceiling(data, np.random.default_rng(0))
+    size = np.linalg.norm(detectors.weights, axis=1)
+    constant = truth.variance <= 1e-12
+    assert constant.any() and not size[constant].any()
+    assert size[~constant].min() > 0.1 and size.max() < 100
 
 
 def test_the_world_is_named_by_its_content():
