@@ -22,7 +22,7 @@ from groundtruth.compiled_models.expressions import Indices
 from groundtruth.compiled_models.inputs import Inputs
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.outputs import model_tokens
-from groundtruth.compiled_models.variables import residual_sites, site_of
+from groundtruth.compiled_models.variables import embedded, residual_sites, site_of
 from groundtruth.errors import InputError, UnknownName
 from groundtruth.population import Population
 from groundtruth.testbed import Block
@@ -132,8 +132,8 @@ def variables_at(compiled: Compiled, site: str) -> list[Variable]:
     variables, placement = compiled.layout.variables, compiled.placement
     if site in ("hook_embed", "hook_pos_embed"):
         position = site == "hook_pos_embed"
-        embedded = [v for v in variables if placement.find(v.name) is None]
-        return [v for v in embedded if isinstance(v.expression, Indices) == position]
+        found = embedded(compiled.layout, placement)
+        return [v for v in found if isinstance(v.expression, Indices) == position]
     block, hook = int(site.split(".")[1]), site.rpartition(".")[2]
     if hook in ("hook_attn_out", "hook_mlp_out"):
         parts = placement.blocks[block]

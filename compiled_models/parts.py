@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.expressions import Indices
 from groundtruth.compiled_models.layout import Variable
+from groundtruth.compiled_models.variables import embedded
 from groundtruth.models.graph import head_name, mlp_name
 
 
@@ -52,10 +53,9 @@ def parts(compiled: Compiled) -> tuple[Part, ...]:
     """
     names, placement = compiled.program.names, compiled.placement
     found = []
-    for variable in compiled.layout.variables:
-        if placement.find(variable.name) is None:
-            node = "pos_embed" if isinstance(variable.expression, Indices) else "embed"
-            found.append(Part(node, variable, names[variable.expression], ()))
+    for variable in embedded(compiled.layout, placement):
+        node = "pos_embed" if isinstance(variable.expression, Indices) else "embed"
+        found.append(Part(node, variable, names[variable.expression], ()))
     for b, block in enumerate(placement.blocks):
         for h, head in enumerate(block.heads):
             made = head.writes

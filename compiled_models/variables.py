@@ -7,7 +7,7 @@ import numpy as np
 from groundtruth.compiled_models.causal_model import CausalModel
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.expressions import Indices
-from groundtruth.compiled_models.layout import Variable
+from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.variable_truth import CausalVariable, VariableTruth
 
@@ -53,10 +53,19 @@ def site_of(variable: Variable, placement: Placement) -> str:
     """The site of the residual stream from which on it carries `variable`."""
     if not placement.blocks:
         return "hook_pos_embed" if isinstance(variable.expression, Indices) else "hook_embed"
-    place = placement.find(variable.name)
-    if place is None:
-        return "blocks.0.hook_resid_pre"
-    return f"blocks.{place.block}.hook_resid_{'post' if place.head is None else 'mid'}"
+    for b, block in enumerate(placement.blocks):
+        if any(head.writes is variable for head in block.heads):
+            return f"blocks.{b}.hook_resid_mid"
+        if any(neurons.writes is variable for neurons in block.neurons):
+            return f"blocks.{b}.hook_resid_post"
+    return "blocks.0.hook_resid_pre"
+
+
+def embedded(layout: Layout, placement: Placement) -> list[Variable]:
+    """What no head and no neurons compute; whether or not any reads it."""
+    parts = [part for block in placement.blocks for part in (*block.heads, *block.neurons)]
+    computed = {part.writes for part in parts}
+    return [variable for variable in layout.variables if variable not in computed]
 
 
 def _points(variable: Variable) -> tuple[tuple[object, ...] | None, np.ndarray]:

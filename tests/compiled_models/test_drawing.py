@@ -15,7 +15,7 @@ from groundtruth.compiled_models.drawing import draw, drawing
 from groundtruth.compiled_models.layers import GAP, arranged
 from groundtruth.compiled_models.parts import parts
 
-PROGRAMS = ["reverse", "hist", "sort_unique", "shuffle_dyck2", "detect_pattern"]
+PROGRAMS = ["reverse", "hist", "sort_unique", "shuffle_dyck2", "detect_pattern", "majority"]
 
 
 def compiled_of(name: str):

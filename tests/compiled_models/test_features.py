@@ -16,7 +16,15 @@ from groundtruth.errors import InputError, UnknownName
 from groundtruth.ladder.detectors import linear_ceiling
 from groundtruth.score_data import ScoreData
 
-PROGRAMS = ["reverse", "hist", "sort_unique", "running_sum", "detect_pattern", "shuffle_dyck2"]
+PROGRAMS = [
+    "reverse",
+    "hist",
+    "sort_unique",
+    "running_sum",
+    "detect_pattern",
+    "shuffle_dyck2",
+    "majority",
+]
 
 
 def testbed_of(name: str, max_length: int = 4):
