@@ -27,7 +27,7 @@ PROGRAMS = [
 ]
 
 
-def testbed_of(name: str, max_length: int = 4):
+def world_of(name: str, max_length: int = 4):
     return compile_program(
         library.example_program(name),
         vocab=library.entry(name).vocab,
@@ -36,12 +36,9 @@ def testbed_of(name: str, max_length: int = 4):
     ).testbed
 
 
-testbed_of.__test__ = False  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_directions_times_codes_are_the_activations_at_every_site(name):
-    testbed = testbed_of(name)
+    testbed = world_of(name)
     for site in testbed.sites:
         if not variables_at(testbed.compiled, site):
             continue
@@ -52,14 +49,14 @@ def test_directions_times_codes_are_the_activations_at_every_site(name):
 
 
 def test_the_sum_is_not_the_activations_of_another_site():
-    testbed = testbed_of("reverse")
+    testbed = world_of("reverse")
     early = testbed.at("blocks.0.hook_resid_mid").truth.features
     x = testbed.at("blocks.2.hook_resid_post").sample(100)[0].numpy()
     assert np.abs(x - x @ early.directions.T @ early.directions).max() == pytest.approx(1, abs=1e-3)
 
 
 def test_firing_probabilities_are_counts_over_all_inputs():
-    testbed = testbed_of("hist", max_length=3)
+    testbed = world_of("hist", max_length=3)
     features = testbed.at(testbed.last_site).truth.features
     program, counted = testbed.compiled.program, dict.fromkeys(features.names, 0.0)
     for length in (1, 2, 3):
@@ -75,7 +72,7 @@ def test_firing_probabilities_are_counts_over_all_inputs():
 
 
 def test_samples_follow_the_population():
-    world = testbed_of("reverse").at("blocks.1.hook_resid_post")
+    world = world_of("reverse").at("blocks.1.hook_resid_post")
     truth = world.truth.features
     x, codes = world.sample(8192)
     # 20 or so features, each off by more than 4.5 standard errors once in 150,000 seeds.
@@ -89,7 +86,7 @@ def test_samples_follow_the_population():
 
 
 def test_a_number_is_two_features_in_opposite_directions():
-    testbed = testbed_of("running_sum")
+    testbed = world_of("running_sum")
     truth = testbed.at(testbed.last_site).truth.features
     above, below = (truth.names.index(f"running_sum{side}0") for side in "><")
     assert np.array_equal(truth.directions[above], -truth.directions[below])
@@ -97,7 +94,7 @@ def test_a_number_is_two_features_in_opposite_directions():
 
 
 def test_one_hot_values_exclude_one_another_and_sum_to_one():
-    truth = testbed_of("reverse").at("hook_embed").truth.features
+    truth = world_of("reverse").at("hook_embed").truth.features
     assert truth.names == tuple(f"tokens={token!r}" for token in "abcd")
     assert truth.firing_probability.sum() == pytest.approx(1)
     assert truth.coactivation(0, 1) == 0.0
@@ -105,7 +102,7 @@ def test_one_hot_values_exclude_one_another_and_sum_to_one():
 
 
 def test_what_depends_linearly_is_one_class():
-    truth = testbed_of("hist").at("blocks.0.hook_resid_post").truth.features
+    truth = world_of("hist").at("blocks.0.hook_resid_post").truth.features
     (one,) = truth.equivalence_classes
     assert one.name == "dependent" and len(one.members) == truth.n_features
     # Tokens and counts each sum to 1, and the share is a function of the count.
@@ -113,7 +110,7 @@ def test_what_depends_linearly_is_one_class():
 
 
 def test_methods_run_and_the_dictionary_itself_is_perfect():
-    world = testbed_of("reverse").at("blocks.1.hook_resid_mid")
+    world = world_of("reverse").at("blocks.1.hook_resid_mid")
     truth = world.truth.features
     scoring = gt.Scoring(n_select=512, n_score=512, n_positives=16)
     claim = gt.Dictionary(truth.directions, encode=lambda x: np.maximum(x @ truth.directions.T, 0))
@@ -139,16 +136,16 @@ def test_the_linear_ceiling_is_no_artefact_of_rounding():
 
 
 def test_the_world_is_named_by_its_content():
-    testbed, again = testbed_of("hist"), testbed_of("hist")
+    testbed, again = world_of("hist"), world_of("hist")
     site = testbed.last_site
     assert testbed.at(site).hash == again.at(site).hash
     assert testbed.hash == again.hash
     assert testbed.at("hook_embed").hash != testbed.at(site).hash
-    assert testbed_of("hist", max_length=3).hash != testbed.hash
+    assert world_of("hist", max_length=3).hash != testbed.hash
 
 
 def test_the_subject_shows_the_model_and_no_truth():
-    subject = testbed_of("hist").subject
+    subject = world_of("hist").subject
     tokens = subject.tokens(7, seed=1)
     assert tokens.shape == (7, 5)
     assert subject.model(tokens).shape[:2] == (7, 5)
@@ -159,13 +156,13 @@ def test_the_subject_shows_the_model_and_no_truth():
 
 
 def test_sites_that_have_no_truth_are_refused():
-    testbed = testbed_of("hist")
+    testbed = world_of("hist")
     with pytest.raises(UnknownName, match=r"blocks\.0\.hook_resid_mid"):
         testbed.at("blocks.0.hook_resid_middle")
     with pytest.raises(UnknownName):
         testbed.at("blocks.0.mlp.hook_post")
     with pytest.raises(InputError, match="nothing is written there"):
-        testbed_of("hist").at("hook_pos_embed")
+        world_of("hist").at("hook_pos_embed")
     assert sites(testbed.compiled)[2:] == [
         f"blocks.0.hook_{name}"
         for name in ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
