@@ -35,8 +35,8 @@ def connections(compiled: Compiled) -> tuple[Connection, ...]:
         >>> from groundtruth.compiled_models import compile_program, library
         >>> compiled = compile_program(library.program("hist"), vocab="ab", max_length=3)
         >>> named = [part.writes.name for part in parts(compiled)] + ["logits"]
-        >>> [f"{named[w]} to {named[r]} {port}" for w, r, port in connections(compiled)]
-        ['tokens to hist.share q', 'tokens to hist.share k', 'hist.share to hist ', 'hist to logits ']
+        >>> [(named[w], named[r], port) for w, r, port in connections(compiled)][1:]
+        [('tokens', 'hist.share', 'k'), ('hist.share', 'hist', ''), ('hist', 'logits', '')]
     """
     found, all_parts = [], parts(compiled)
     for reader, part in enumerate(all_parts):
