@@ -32,9 +32,14 @@ interpreters run it and agree: a plain one (`program(sequence)`), a vectorised o
 - "only" copies: it needs the chosen positions to agree. Where they may differ, a compiled one reads
   a share of 1, apart from the next share by 1 / length. Sums are means times widths; for extremes,
   keys prefer their place in the order of values.
+- A compiled model is a testbed (`compiled.testbed`): its expressions are causal variables, each
+  site is a dictionary world, its weights are a sum of components, and its circuit can be drawn.
 - Tight domains (`analyse`) hold on sequences; closed ones (`closed=True`) hold under interchange
   too, and are what truth about interventions needs.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from groundtruth.compiled_models import library
 from groundtruth.compiled_models.analysis import Analysis, analyse, problems
@@ -81,6 +86,29 @@ from groundtruth.compiled_models.placement import Place, Placement
 from groundtruth.compiled_models.program import Node, Program
 from groundtruth.compiled_models.random_programs import random_program, random_programs
 
+if TYPE_CHECKING:
+    from groundtruth.compiled_models.compiled_files import load_compiled, save_compiled
+    from groundtruth.compiled_models.drawing import draw
+    from groundtruth.compiled_models.interchanges import interchange, interchange_accuracy
+    from groundtruth.compiled_models.testbed import CompiledTestbed
+
+_LATER = {
+    "CompiledTestbed": "testbed",
+    "draw": "drawing",
+    "interchange": "interchanges",
+    "interchange_accuracy": "interchanges",
+    "load_compiled": "compiled_files",
+    "save_compiled": "compiled_files",
+}
+"""Names that load scipy, by the module that has them: they load on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
 __all__ = [
     "Aggregate",
     "Analysis",
@@ -91,6 +119,7 @@ __all__ = [
     "Certificate",
     "Column",
     "Compiled",
+    "CompiledTestbed",
     "Constant",
     "Disagreement",
     "Domain",
@@ -118,17 +147,22 @@ __all__ = [
     "categorical",
     "compile_program",
     "difficulty",
+    "draw",
     "encode",
     "every_sequence",
     "everything",
     "indices",
+    "interchange",
+    "interchange_accuracy",
     "length",
     "library",
+    "load_compiled",
     "n_sequences",
     "numerical",
     "problems",
     "random_program",
     "random_programs",
     "sampled_sequences",
+    "save_compiled",
     "tokens",
 ]

@@ -160,7 +160,7 @@ def _checked(
 ) -> float:
     """The greatest error of `variable`, which must not be beyond what was proven."""
     there = _positions(batch)
-    error = np.abs(residual[..., variable.span][there] - _ideal(variable, _at(column, there)))
+    error = np.abs(residual[..., variable.span][there] - _ideal(variable, column.at(there)))
     allowed = np.full(error.shape[1], variable.error)
     if variable.numerical and variable.none is not None:
         allowed[1] = variable.total
@@ -178,7 +178,7 @@ def _checked(
 
 def _check_outputs(analysis: Analysis, column: Column, logits: np.ndarray, batch: Batch) -> None:
     there = _positions(batch)
-    wanted, found = _at(column, there), told_apart(column.domain, logits[there])
+    wanted, found = column.at(there), told_apart(column.domain, logits[there])
     wrong = (found.array != wanted.array) & ~wanted.gone() | (found.gone() != wanted.gone())
     if wrong.any():
         raise _disagreement(analysis, batch, wrong, "the model's output is not the interpreter's")
@@ -187,12 +187,6 @@ def _check_outputs(analysis: Analysis, column: Column, logits: np.ndarray, batch
 def _positions(batch: Batch) -> np.ndarray:
     """(batch, width) where there is a token."""
     return np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
-
-
-def _at(column: Column, there: np.ndarray) -> Column:
-    """The entries of `column` at these positions, in one row."""
-    none = None if column.none is None else column.none[there]
-    return Column(column.domain, column.array[there], none)
 
 
 def _ideal(variable: Variable, column: Column) -> np.ndarray:

@@ -49,6 +49,11 @@ class Column:
             return self.array == self.domain.none_code
         return np.zeros(self.array.shape, dtype=bool) if self.none is None else self.none
 
+    def at(self, there: np.ndarray) -> Column:
+        """The entries where `there` (batch, width) holds, in one row."""
+        none = None if self.none is None else self.none[there]
+        return Column(self.domain, self.array[there], none)
+
     def lists(self, lengths: np.ndarray) -> list[list[Value]]:
         """The values of each sequence, as the plain interpreter gives them."""
         rows = zip(self.array.tolist(), self.gone().tolist(), lengths.tolist())

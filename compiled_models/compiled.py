@@ -21,6 +21,7 @@ from groundtruth.errors import InputError
 from groundtruth.models import Weights
 
 if TYPE_CHECKING:
+    from groundtruth.compiled_models.testbed import CompiledTestbed
     from groundtruth.models.transformer import Transformer
 
 
@@ -52,6 +53,14 @@ class Compiled:
         from groundtruth.compiled_models import running  # loads torch
 
         return running.as_model(self.weights)
+
+    @cached_property
+    def testbed(self) -> CompiledTestbed:
+        """The model as a testbed, on random inputs of every length."""
+        from groundtruth.compiled_models.testbed import model_testbed  # it knows this class
+
+        # Pyright reads this file by two paths, and sees two classes.
+        return model_testbed(self)  # pyright: ignore[reportArgumentType]
 
     def run(self, sequences: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """The program's output on each sequence, by the model.

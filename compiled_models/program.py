@@ -112,6 +112,14 @@ class Program:
                 return expression
         raise UnknownName(f"expression of {self.name}", name, self.names.values())
 
+    def text(self, name: str) -> str:
+        """The expression called `name` as it is printed, its parents by name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return _described(self[name], self.names)
+
     def graph(self) -> tuple[Node, ...]:
         """The expressions in order with the names of their parents.
 

@@ -15,6 +15,7 @@ import numpy as np
 from groundtruth import kin
 from groundtruth.errors import Undefined
 from groundtruth.evaluators.once import once
+from groundtruth.population import Population
 from groundtruth.structure import Structure
 from groundtruth.truth import FeatureTruth
 
@@ -58,6 +59,8 @@ def planted(truth: FeatureTruth) -> Correlations:
     Raises:
         Undefined: features fire independently, or have signs of their own.
     """
+    if truth.population is not None:
+        return _strongest(truth.n_features, [_listed(truth.population)], "exact")
     if truth.structure is None:
         raise Undefined(INDEPENDENT)
     if truth.signed:
@@ -66,16 +69,29 @@ def planted(truth: FeatureTruth) -> Correlations:
     found = list(law.within_families())
     if law.n_points > 1:
         found += law.across_families()
+    source = f"average over {law.n_points} quasi-random points" if law.n_points > 1 else "exact"
+    return _strongest(truth.n_features, found, source)
+
+
+def _listed(population: Population) -> Found:
+    """All pairs of a population's features, each in both orders."""
+    correlation = population.correlation()
+    np.fill_diagonal(correlation, 0.0)
+    one, other = np.nonzero(np.abs(correlation) >= LEAST_CORRELATION)
+    return one, other, correlation[one, other]
+
+
+def _strongest(n_features: int, found: list[Found], source: str) -> Correlations:
+    """The partners of each feature, the most correlated first."""
     first, second, value = (np.concatenate(part) for part in zip(*found))
     order = np.lexsort((-np.abs(value), first))
     first, second, value = first[order], second[order], value[order]
     place = np.arange(len(first)) - np.searchsorted(first, first)
     kept = place < MOST_PARTNERS
-    partner = np.full((truth.n_features, MOST_PARTNERS), -1)
+    partner = np.full((n_features, MOST_PARTNERS), -1)
     partner[first[kept], place[kept]] = second[kept]
     strength = np.zeros(partner.shape)
     strength[first[kept], place[kept]] = value[kept]
-    source = f"average over {law.n_points} quasi-random points" if law.n_points > 1 else "exact"
     return Correlations(partner, strength, source)
 
 

@@ -62,6 +62,8 @@ def edges(truth: FeatureTruth) -> Edges:
     Raises:
         Undefined: there is none.
     """
+    if truth.population is not None:
+        raise Undefined("no hierarchy of features is planted: they fire as the model computes")
     if truth.structure is None:
         raise Undefined(INDEPENDENT)
     parent = _parents(truth)

@@ -125,7 +125,9 @@ def _testbed(body: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Test
     if body["choice"] is not None:
         structure = Structure(choice=body["choice"], **_part(tensors, "structure."))
     truth = FeatureTruth(
-        **{name: tensors[name] for name in BUNDLE.tensors},
+        tensors["directions"],
+        tensors["firing_probability"],
+        bias=tensors["bias"],
         magnitude=MagnitudeLaw(body["magnitude"], parameters, body["scale"]),
         noise=body["noise"],
         signed=body["signed"],

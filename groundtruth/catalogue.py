@@ -1,7 +1,7 @@
 """The catalogue: the only module that turns a name into an object.
 
-Names are testbeds ("sparse/small"), methods ("sae/topk", "C0-random", "my_module:my_method"),
-metrics ("recover.joint") and suites ("demo").
+Names are testbeds ("sparse/small", "compiled/reverse"), methods ("sae/topk", "C0-random",
+"my_module:my_method"), metrics ("recover.joint") and suites ("demo").
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from groundtruth import ladder, methods
 from groundtruth.adapters import as_method
+from groundtruth.compiled_models import presets as compiled_presets
+from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
 from groundtruth.generators import presets, toy_presets
 from groundtruth.ladder.rows import ROWS
@@ -109,8 +111,9 @@ METHODS: dict[str, MethodEntry] = {
 }
 
 
-TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset] = {
-    preset.name: preset for preset in (*presets.PRESETS, *toy_presets.PRESETS)
+TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset | CompiledPreset] = {
+    preset.name: preset
+    for preset in (*presets.PRESETS, *toy_presets.PRESETS, *compiled_presets.PRESETS)
 }
 
 

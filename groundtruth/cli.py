@@ -78,10 +78,15 @@ def describe(
     oracle: Annotated[
         bool, typer.Option(help="score the oracles of a testbed; minutes if large, then cached")
     ] = True,
+    svg: Annotated[
+        Path | None, typer.Option(help="write a drawing of a compiled testbed's circuit here")
+    ] = None,
 ) -> None:
     """Describe one testbed, method, metric or suite in full."""
-    from groundtruth.descriptions import description
+    from groundtruth.descriptions import description, draw_circuit
 
+    if svg is not None:
+        draw_circuit(name, svg)
     with _progress() as watch:
         found = description(name, oracle=oracle, watch=watch)
         if as_json:
@@ -89,7 +94,7 @@ def describe(
             return
         for key, value in found:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            print(f"{key:<12} {text}", flush=True)
+            print(f"{key:<12} {text.replace(chr(10), chr(10) + ' ' * 13)}", flush=True)
 
 
 @app.command()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from groundtruth import catalogue, ladder
+from groundtruth.compiled_models.description import planted
+from groundtruth.compiled_models.drawing import draw
+from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.equivalence import SparseOptimum
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, reject
 from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import explanation_of
 from groundtruth.report import HEADLINE
@@ -40,6 +44,18 @@ def description(name: str, *, oracle: bool, watch: Watch) -> Iterable[tuple[str,
     raise UnknownName("testbed, method, metric or suite", name, known)
 
 
+def draw_circuit(name: str, path: Path) -> None:
+    """Write the drawing of a compiled testbed's circuit to `path`, an SVG file.
+
+    Raises:
+        InputError: nothing is called that, or it is no compiled testbed.
+    """
+    preset = catalogue.TESTBEDS.get(name)
+    if not isinstance(preset, CompiledPreset):
+        raise reject("--svg", name, "a compiled testbed, such as compiled/reverse")
+    draw(preset.model(seed=0).compiled, path)
+
+
 def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]:
     preset = catalogue.TESTBEDS[name]
     yield "testbed", name
@@ -49,7 +65,14 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     yield "parameters", preset.parameters
     steps = 1 + len(ladder.CORE) if oracle else 1
     watch("building the world", 0, steps)
-    world = preset.build(seed=0)
+    if isinstance(preset, CompiledPreset):
+        made = preset.model(seed=0)
+        yield from planted(made)
+        world = made.at(made.last_site)
+        yield "site", made.last_site
+        yield "features", world.truth.features.n_features
+    else:
+        world = preset.build(seed=0)
     truth = world.truth.features
     yield "expected_l0", round(truth.expected_l0, 4)
     yield "coherence", round(truth.coherence, 4)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from groundtruth.population import Population
     from groundtruth.structure import Structure
     from groundtruth.truth import FeatureTruth
 
 DUPLICATE = "duplicate"
 ALWAYS_COACTIVE = "always_coactive"
 ONE_OF_EACH = "one_of_each"
+DEPENDENT = "dependent"
 
 REASONS = {
     DUPLICATE: "another feature has the same direction",
@@ -31,6 +33,10 @@ REASONS = {
         "exactly one feature of each of several groups always fires, in a constant ratio: what is "
         "added to all of one group may be taken from all of another (a parent that never fires "
         "without one of its children is a group of one)"
+    ),
+    DEPENDENT: (
+        "in every sample its activity is one weighted sum of others' activities, or others' are of "
+        "it: what is added to its direction may be taken from theirs"
     ),
 }
 
@@ -46,7 +52,7 @@ class EquivalenceClass:
             direction, which then is the normalised sum.
     """
 
-    name: Literal["duplicate", "always_coactive", "one_of_each"]
+    name: Literal["duplicate", "always_coactive", "one_of_each", "dependent"]
     members: tuple[int, ...]
     basis: np.ndarray
 
@@ -56,9 +62,12 @@ def equivalence_classes(truth: FeatureTruth) -> tuple[EquivalenceClass, ...]:
 
     Found: equal directions; parents and children that fire equally often (always together); groups
     of which exactly one fires with constant magnitudes, if there are two or more of them; parents
-    that never fire without one of their exclusive children.
+    that never fire without one of their exclusive children; in a population, features whose
+    codes depend linearly on one another's in all rows, and those that fire in the same rows.
     """
     found: list[EquivalenceClass] = []
+    if truth.population is not None:
+        found += _listed(truth, truth.population)
     if truth.structure is not None:
         found += _coactive(truth, truth.structure)
         found += _one_of_each(truth, truth.structure)
@@ -108,6 +117,8 @@ def sparse_optimum(truth: FeatureTruth) -> SparseOptimum:
     size = truth.size_moments[0]
     l0, l1 = truth.expected_l0, float(truth.firing_probability @ size)
     same = SparseOptimum(l0, l1, l0, l1, truth.n_features, "")
+    if truth.population is not None:
+        return _listed_optimum(truth, truth.population, same)
     if truth.structure is None or truth.signed:
         return same
     groups = _always_one(truth, truth.structure)
@@ -231,6 +242,45 @@ def _never_alone(
                 basis = _span(rows[parent] + rows[group])
                 found.append(EquivalenceClass(ONE_OF_EACH, members, basis))
     return found
+
+
+def _listed(truth: FeatureTruth, population: Population) -> list[EquivalenceClass]:
+    """Features whose codes depend linearly on one another's; and others that fire together."""
+    found = []
+    for members in population.dependent():
+        together = all((population.codes[:, members] > 0).sum(axis=1) % len(members) == 0)
+        basis = population.span(members, truth.directions)
+        name = ALWAYS_COACTIVE if together else DEPENDENT
+        found.append(EquivalenceClass(name, tuple(members.tolist()), basis))
+    taken = np.fromiter(_members(found), dtype=np.int64)
+    for members in population.together():
+        if not np.isin(members, taken).any():
+            basis = population.span(members, truth.directions)
+            found.append(EquivalenceClass(ALWAYS_COACTIVE, tuple(members.tolist()), basis))
+    return found
+
+
+def _listed_optimum(
+    truth: FeatureTruth, population: Population, same: SparseOptimum
+) -> SparseOptimum:
+    """A latent for each combination of features that groups of exactly one make."""
+    if len(population.groups) < 2:
+        return same
+    members = np.unique(np.concatenate(population.groups))
+    others = np.setdiff1d(np.arange(truth.n_features), members)
+    p, size = truth.firing_probability, truth.size_moments[0]
+    # One fires of each group, at its one value: which fire tells the row.
+    rows, which = np.unique(population.codes[:, members].toarray(), axis=0, return_inverse=True)
+    chance = np.bincount(which.ravel(), population.weights)
+    length = np.linalg.norm(rows @ truth.directions[members], axis=1)
+    return SparseOptimum(
+        same.l0,
+        same.l1,
+        1 + float(p[others].sum()),
+        float(chance @ length) + float(p[others] @ size[others]),
+        len(rows) + len(others),
+        "a latent for each combination of features that fire one of each group",
+    )
 
 
 def _duplicates(truth: FeatureTruth, taken: Iterable[int]) -> list[EquivalenceClass]:

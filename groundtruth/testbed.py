@@ -199,6 +199,8 @@ class Testbed:
         if f.structure is not None:
             arrays.update(f.structure.arrays())
             laws["choice"] = f.structure.choice
+        if f.population is not None:
+            arrays.update(f.population.arrays())
         if f.parts:
             laws["parts"] = list(f.parts)
         if f.manifolds:

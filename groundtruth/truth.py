@@ -14,6 +14,7 @@ from groundtruth.magnitude import MagnitudeLaw
 from groundtruth.manifold import Manifold
 from groundtruth.moments import covariance
 from groundtruth.neighbours import neighbour_cosine
+from groundtruth.population import ListedMagnitude, Population
 from groundtruth.structure import Structure
 
 IDENTIFIABLE = "identifiable"
@@ -49,8 +50,8 @@ class FeatureTruth:
     """A planted dictionary: x = sum_i a_i d_i + bias + noise, and what manifolds add.
 
     a_i is 0 with probability 1 - p_i and a draw of the magnitude law with probability p_i. Features
-    fire independently, or by a `Structure`; manifolds (features of several dimensions) stand beside
-    them and fire independently.
+    fire independently, by a `Structure`, or as a `Population` lists; manifolds (features of several
+    dimensions) stand beside them and fire independently.
 
     Fields:
         directions: (n_features, d) unit rows d_i.
@@ -63,7 +64,9 @@ class FeatureTruth:
         signed: whether a_i may be negative. If not, a sign-flipped decoder row is wrong.
         names: one per feature; "f0", "f1", ... if not given.
         site: where the activations are read.
-        structure: how features fire together; None if independently.
+        structure: how features fire together; None if independently or by a population.
+        population: how they fire together, as a list; None where there is a law. Magnitudes are
+            then its own.
         parts: widths of the spaces that lie side by side in the activations (models, layers); ()
             if they are one.
         manifolds: features of several dimensions; () if there are none. No count or mean over
@@ -75,13 +78,14 @@ class FeatureTruth:
 
     directions: np.ndarray
     firing_probability: np.ndarray
-    magnitude: MagnitudeLaw
+    magnitude: MagnitudeLaw | ListedMagnitude
     bias: np.ndarray
     noise: float = 0.0
     signed: bool = False
     names: tuple[str, ...] = ()
     site: str = "activations"
     structure: Structure | None = None
+    population: Population | None = None
     parts: tuple[int, ...] = ()
     manifolds: tuple[Manifold, ...] = ()
 
@@ -110,6 +114,8 @@ class FeatureTruth:
             raise reject("truth.bias", bias.shape, f"shape ({d},)")
         if self.structure is not None and self.structure.n_features != n:
             raise reject("truth.structure", self.structure.n_features, f"{n} features")
+        if self.population is not None:
+            self._check_population(self.population, p)
         if self.parts and (sum(self.parts) != d or min(self.parts) < 1):
             raise reject("truth.parts", self.parts, f"widths >= 1 that sum to {d}")
         for manifold in self.manifolds:
@@ -132,6 +138,20 @@ class FeatureTruth:
             "names": names,
         }.items():
             object.__setattr__(self, key, value)
+
+    def _check_population(self, population: Population, p: np.ndarray) -> None:
+        if self.structure is not None or self.signed:
+            raise InputError("truth.population: expected no structure and no signs beside it.")
+        found = population.firing_probability
+        if found.shape != p.shape or np.abs(found - p).max() > 1e-12:
+            raise reject("truth.firing_probability", p, "that of the population")
+        if self.magnitude != population.magnitude:
+            raise reject("truth.magnitude", self.magnitude.name, "population.magnitude")
+
+    @property
+    def independent(self) -> bool:
+        """Whether features fire independently of one another."""
+        return self.structure is None and self.population is None
 
     @property
     def n_features(self) -> int:
@@ -182,8 +202,13 @@ class FeatureTruth:
     @cached_property
     def covariance(self) -> np.ndarray:
         """(d, d) Cov(x): D^T diag(v) D + noise^2 I if features fire independently, or have a
-        sign of their own; else by `moments.covariance`. Manifolds add theirs."""
+        sign of their own; else by `moments.covariance`, or of the population. Manifolds add
+        theirs."""
         beside = sum((m.covariance for m in self.manifolds), self.noise**2 * np.eye(self.d))
+        if self.population is not None:
+            moments = self.directions.T @ (self.population.second_moments @ self.directions)
+            mean = self.mean_activity @ self.directions
+            return _locked(moments - np.outer(mean, mean) + beside)
         if self.structure is None or self.signed:
             weighted = self.directions * self.variance[:, None]
             return _locked(self.directions.T @ weighted + beside)
@@ -212,6 +237,8 @@ class FeatureTruth:
 
     def coactivation(self, first: int, second: int) -> float:
         """P(a_first != 0 and a_second != 0), exact; see `Structure.joint` for its error, if any."""
+        if self.population is not None:
+            return self.population.joint([first, second])
         if self.structure is not None:
             return float(self.structure.joint([first, second]).value)
         p = self.firing_probability

@@ -169,6 +169,22 @@ def test_describe_a_testbed_says_what_it_exposes_and_what_oracles_score(call: An
     assert set(found) - set(brief) == {"O0-identity", "O1-prior", "O2*-linear"}
 
 
+def test_describe_a_compiled_testbed_prints_what_is_planted_and_draws_it(
+    call: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "square.svg"
+    answer = call("describe", "compiled/square", "--no-oracle", "--svg", str(file))
+    assert answer.code == 0
+    assert "m0 neurons 0 to 2: square of tokens" in answer.out
+    assert "    square = map(x * x, tokens)" in answer.out
+    assert "agrees with the interpreter on" in answer.out
+    assert file.read_text().startswith("<svg")
+    assert_mistake(
+        call("describe", "sparse/small", "--svg", str(file)),
+        "--svg: expected a compiled testbed, such as compiled/reverse, got 'sparse/small'.",
+    )
+
+
 def test_describe_a_method_of_ones_own(call: Any, folder: Path) -> None:
     found = json.loads(call("describe", MINE.removeprefix("--method="), "--json").out)
     assert found == {

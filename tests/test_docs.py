@@ -51,12 +51,13 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    worlds = set(
-        re.findall(r"`((?:sparse|failure|manifold|pair|synthsaebench|toy)[/-][\w-]+)`", text)
-    )
+    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled"
+    worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text))
     assert worlds <= set(catalogue.testbeds())
-    # Of the toy worlds, which are many, the README shows one.
-    assert {w for w in catalogue.testbeds() if not w.startswith("toy/")} <= worlds
+    # Of the toy worlds and the compiled ones, which are many, the README shows one.
+    many = ("toy/", "compiled/")
+    assert {w for w in catalogue.testbeds() if not w.startswith(many)} <= worlds
+    assert all(any(w.startswith(family) for w in worlds) for family in many)
 
 
 def test_the_readme_method_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:

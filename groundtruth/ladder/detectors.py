@@ -17,6 +17,7 @@ from groundtruth.score_data import ScoreData
 from groundtruth.truth import FeatureTruth
 
 _DRAWN_ROWS = 1 << 13  # drawn given that features fire, at a time
+_ROUNDING = 1e-12  # activations are float32: what varies by less than this of the most is rounding
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,15 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
 
     For Gaussian interference this is the best linear detector (Fisher's discriminant). Positives
     are made from silent samples: under independent firing, x + m d_i with m from the magnitude
-    law has exactly the law of x given that feature i fires. Where features fire by a structure,
-    positives are drawn given that the feature fires.
+    law has exactly the law of x given that feature i fires. Elsewhere positives are drawn given
+    that the feature fires.
     """
     truth = data.truth
-    weights = unit_response(
-        truth.directions @ np.linalg.pinv(truth.covariance, hermitian=True), truth.directions
-    )
+    inverse = np.linalg.pinv(truth.covariance, rcond=_ROUNDING, hermitian=True)
+    spread = np.einsum("fd,fd->f", truth.directions @ truth.covariance, truth.directions)
+    varies = spread > _ROUNDING * np.linalg.norm(truth.covariance, 2)
+    weights = np.where(varies[:, None], truth.directions @ inverse, 0.0)
+    weights = unit_response(weights, truth.directions)
     detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
     return replace(detectors, thresholds=_thresholds(data, detectors, rng))
 
@@ -129,12 +132,12 @@ def _thresholds(data: ScoreData, detectors: Detectors, rng: np.random.Generator)
         if i % block == 0:
             some = slice(i, i + block)
             scores = replace(detectors, weights=detectors.weights[some]).scores(x)
-            if truth.structure is not None:
+            if not truth.independent:
                 drawn = _drawn_scores(data, detectors, i, np.diff(active.indptr[i : i + block + 1]))
         rows = active.indices[active.indptr[i] : active.indptr[i + 1]]
         score = scores[:, i % block]
         silent = np.delete(score, rows)
-        if truth.structure is None:
+        if truth.independent:
             given = silent + _positive_magnitudes(truth, i, len(silent), rng)
         else:
             given = drawn[i % block]

@@ -128,7 +128,9 @@ def check_basis(basis: Any) -> torch.Tensor:
     Raises:
         InputError: they are not, to 1e-4, which float32 decompositions keep.
     """
-    rows = torch.as_tensor(basis).double()
+    # A copy: torch warns of arrays that are read-only, and truth is.
+    given = basis.copy() if isinstance(basis, np.ndarray) else basis
+    rows = torch.as_tensor(given).double()
     if rows.ndim != 2 or rows.shape[0] > rows.shape[1]:
         raise InputError(f"basis: expected shape (k, width), k <= width, got {tuple(rows.shape)}.")
     error = float((rows @ rows.T - torch.eye(len(rows), device=rows.device)).abs().max())

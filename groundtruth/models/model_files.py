@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundtruth.bundle import Body, Bundle, Tensors
+from groundtruth.bundle import Bundle, Tensors
 from groundtruth.models.weights import MLP, Block, Head, Norm, Weights
 
 BUNDLE = Bundle(
@@ -63,7 +63,7 @@ def load_weights(folder: str | Path) -> Weights:
         >>> load_weights(folder).hash == weights.hash
         True
     """
-    return BUNDLE.load(folder, _weights)
+    return BUNDLE.load(folder, lambda body, tensors: weights_of(body["settings"], tensors))
 
 
 def config(weights: Weights) -> dict[str, Any]:
@@ -85,8 +85,9 @@ def config(weights: Weights) -> dict[str, Any]:
     }
 
 
-def _weights(body: Body, tensors: Tensors) -> Weights:
-    tree = _nested({**body["settings"], **tensors})
+def weights_of(settings: Mapping[str, Any], arrays: Tensors) -> Weights:
+    """Weights from what `Weights.settings` and `Weights.arrays` give."""
+    tree = _nested({**settings, **arrays})
     blocks = tuple(_block(part) for part in _in_order(tree.pop("blocks", {})))
     norm = tree.pop("final_norm")
     return Weights(blocks=blocks, final_norm=_norm(norm), **tree)

@@ -1,0 +1,161 @@
+"""Compiled models in a folder, ready for a model hub.
+
+model.safetensors, model.json, config.json, README.md   the weights; see `models/model_files.py`
+compiled.json   recipe, program, what lies and is computed where, certificate, content hash
+
+A program is code and is not kept: one of the library is made again from the recipe, any other is
+handed in. The certificate in the file is for readers; loading certifies the weights again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from groundtruth import files
+from groundtruth.compiled_models import library
+from groundtruth.compiled_models.analysis import analyse
+from groundtruth.compiled_models.certificate import certified
+from groundtruth.compiled_models.compiled import Compiled
+from groundtruth.compiled_models.inputs import uniform_inputs
+from groundtruth.compiled_models.lowering import planned
+from groundtruth.compiled_models.parts import parts
+from groundtruth.compiled_models.placement import placed
+from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.testbed import CompiledTestbed
+from groundtruth.errors import HashMismatch, InputError, StoreError
+from groundtruth.models import Weights
+from groundtruth.models.model_files import load_weights, save_weights
+from groundtruth.store import NewerSchemaError
+from groundtruth.testbed import Recipe
+
+FILE, SCHEMA = "compiled.json", 1
+_FIELDS = {"schema", "recipe", "program", "layout", "nodes", "variables", "certificate", "hash"}
+
+
+def save_compiled(testbed: CompiledTestbed, folder: str | Path) -> None:
+    """Write a compiled model with what is known of it to `folder`.
+
+    A model that is there is replaced.
+
+    Raises:
+        InputError: tokens that JSON does not keep, such as tuples.
+        StoreError: the files cannot be written.
+    """
+    compiled = testbed.compiled
+    body = {
+        "schema": SCHEMA,
+        "recipe": testbed.recipe.description(),
+        "program": str(compiled.program),
+        "layout": [str(variable) for variable in compiled.layout.variables],
+        "nodes": [str(part) for part in parts(compiled)],
+        "variables": {v.name: v.site for v in testbed.variables.variables},
+        "certificate": _certificate(compiled),
+        "hash": testbed.hash,
+    }
+    files.check_plain("compiled.json", body)
+    save_weights(compiled.weights, folder, f"A transformer that computes {compiled.program.name}")
+    files.write_atomic(Path(folder) / FILE, files.seal(body))
+
+
+def load_compiled(folder: str | Path, program: Program | None = None) -> CompiledTestbed:
+    """The model that `save_compiled` wrote to `folder`, certified again.
+
+    Args:
+        program: what it computes, unless the library has it.
+
+    Raises:
+        HashMismatch: a file was altered after it was written, or this version of the library lays
+            the program out in another way. `load_weights` still reads the weights.
+        Disagreement: the weights do not compute the program.
+        InputError: the program is not in the library and is not given, or is another one.
+        NewerSchemaError: a later version wrote it.
+        StoreError: a file is missing, damaged or foreign.
+
+    Example:
+        >>> import tempfile
+        >>> from groundtruth.compiled_models.presets import CompiledPreset
+        >>> testbed = CompiledPreset("hist").model(max_length=3)
+        >>> folder = tempfile.mkdtemp()
+        >>> save_compiled(testbed, folder)
+        >>> load_compiled(folder).hash == testbed.hash
+        True
+    """
+    path = Path(folder) / FILE
+    body = _read(path)
+    weights = load_weights(folder)
+    recipe = Recipe(**body["recipe"])
+    compiled = _certified_again(path, body, _program(path, body, program), weights)
+    analysis, n_inputs = compiled.analysis, recipe.parameters["n_inputs"]
+    n_tokens = len(analysis.vocab)
+    inputs = uniform_inputs(n_tokens, analysis.max_length, n=n_inputs, seed=recipe.seed)
+    testbed = CompiledTestbed(compiled, inputs, recipe)
+    if testbed.hash != body["hash"]:
+        raise HashMismatch(
+            f"{files.shown(path)}: hash: expected {body['hash'][:12]}, got {testbed.hash[:12]}. "
+            "The weights or the inputs are not those that were saved."
+        )
+    return testbed
+
+
+def _read(path: Path) -> dict[str, Any]:
+    body = files.read_sealed(path)
+    schema = body.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerSchemaError(
+            f"{files.shown(path)}: schema: expected at most {SCHEMA}, got {schema}. A newer "
+            "version wrote it: upgrade groundtruth."
+        )
+    if set(body) != _FIELDS:
+        wrong = ", ".join(sorted(set(body) ^ _FIELDS))
+        raise StoreError(f"{files.shown(path)}: missing or unknown fields: {wrong}.")
+    return body
+
+
+def _program(path: Path, body: dict[str, Any], given: Program | None) -> Program:
+    parameters = body["recipe"]["parameters"]
+    if given is None:
+        if "arguments" not in parameters:
+            raise InputError(
+                f"{files.shown(path)}: the program is not one of the library. Pass it: "
+                "load_compiled(folder, program)."
+            )
+        name = body["recipe"]["name"].removeprefix("compiled/")
+        given = library.program(name, *parameters["arguments"])
+    if str(given) != body["program"]:
+        raise InputError(
+            f"{files.shown(path)}: expected the program\n{body['program']}\ngot\n{given}"
+        )
+    return given
+
+
+def _certified_again(
+    path: Path, body: dict[str, Any], program: Program, weights: Weights
+) -> Compiled:
+    parameters, kept = body["recipe"]["parameters"], body["certificate"]
+    analysis = analyse(
+        program,
+        tuple(parameters["vocab"]),
+        parameters["max_length"],
+        closed=parameters["closed"],
+    )
+    plan = planned(analysis)
+    layout, placement = plan.layout(), placed(plan.components)
+    if [str(variable) for variable in layout.variables] != body["layout"]:
+        raise HashMismatch(
+            f"{files.shown(path)}: layout: this version of the library lays the program out in "
+            "another way. Use the version that wrote it, or load_weights for the weights alone."
+        )
+    certificate = certified(analysis, layout, weights, n=kept["n_sequences"], seed=kept["seed"])
+    return Compiled(analysis, layout, placement, weights, certificate)
+
+
+def _certificate(compiled: Compiled) -> dict[str, Any]:
+    kept = asdict(compiled.certificate)
+    # A program with a single value has no margin: JSON has no infinity.
+    margins = [
+        {key: None if value == float("inf") else value for key, value in margin.items()}
+        for margin in kept["margins"]
+    ]
+    return {**kept, "margins": margins}

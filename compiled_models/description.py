@@ -1,0 +1,27 @@
+"""What a compiled testbed holds, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from groundtruth.compiled_models.compiled import Compiled
+from groundtruth.compiled_models.parts import parts
+from groundtruth.compiled_models.testbed import CompiledTestbed
+
+
+def planted(testbed: CompiledTestbed) -> Iterator[tuple[str, str]]:
+    """(key, text) pairs: program, sizes, nodes, variables, inputs, certificate."""
+    compiled = testbed.compiled
+    yield "program", str(compiled.program)
+    yield "sizes", str(compiled.sizes)
+    yield "nodes", _nodes(compiled)
+    yield "variables", str(testbed.variables)
+    yield "inputs", str(testbed.inputs)
+    yield "certificate", str(compiled.certificate)
+    yield "hash_model", testbed.hash
+
+
+def _nodes(compiled: Compiled) -> str:
+    lines = [str(part) for part in parts(compiled)]
+    output = compiled.program.names[compiled.program.output]
+    return "\n".join([*lines, f"logits: {output}"])

@@ -1,0 +1,92 @@
+"""Compiled library programs as named testbeds. Nothing is compiled before one is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from groundtruth.compiled_models import library
+from groundtruth.compiled_models.compiler import compile_program
+from groundtruth.compiled_models.inputs import N_INPUTS
+from groundtruth.compiled_models.testbed import SOURCE, CompiledTestbed, model_testbed
+from groundtruth.errors import UnknownName
+from groundtruth.testbed import Testbed
+
+MAX_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class CompiledPreset:
+    """A program of the library as a testbed.
+
+    Fields:
+        program: its name in the library.
+    """
+
+    program: str
+    source: str = SOURCE
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"compiled/{self.program}"
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return library.entry(self.program).summary
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What can be changed: arguments of the program, and how it is compiled and read."""
+        entry = library.entry(self.program)
+        return {
+            "arguments": list(entry.arguments),
+            "vocab": list(entry.vocab),
+            "max_length": MAX_LENGTH,
+            "closed": True,
+            "n_inputs": N_INPUTS,
+            "site": None,
+        }
+
+    def model(self, /, *, seed: int = 0, **changes: Any) -> CompiledTestbed:
+        """The model with all its truths.
+
+        Args:
+            seed: of the inputs, where not all are listed, and of all streams.
+            changes: "arguments" of the program, "vocab", "max_length", "closed" (see
+                `compile_program`), "n_inputs".
+
+        Raises:
+            UnknownName: no such parameter.
+            ProgramError: it cannot be compiled so.
+        """
+        chosen = self._changed(changes)
+        site = chosen.pop("site")
+        compiled = compile_program(
+            library.program(self.program, *chosen["arguments"]),
+            vocab=tuple(chosen["vocab"]),
+            max_length=chosen["max_length"],
+            closed=chosen["closed"],
+        )
+        made = model_testbed(compiled, seed=seed, n_inputs=chosen["n_inputs"])
+        return replace(made, recipe=replace(made.recipe, parameters={**chosen, "site": site}))
+
+    def build(self, /, *, seed: int = 0, **changes: Any) -> Testbed:
+        """The activations of one site as a dictionary world; see `model` for the whole.
+
+        Args:
+            changes: as of `model`, and "site": the last of the residual stream if None.
+        """
+        made, site = self.model(seed=seed, **changes), self._changed(changes)["site"]
+        return made.at(made.last_site if site is None else site)
+
+    def _changed(self, changes: dict[str, Any]) -> dict[str, Any]:
+        known = self.parameters
+        for key in changes:
+            if key not in known:
+                raise UnknownName(f"parameter of {self.name}", key, known)
+        return {**known, **changes}
+
+
+PRESETS: tuple[CompiledPreset, ...] = tuple(map(CompiledPreset, library.names()))
