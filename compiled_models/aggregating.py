@@ -208,19 +208,19 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
     reads = (*chosen.reads, x)
     head = Head(reads, shares, chosen.terms, chosen.scale, bos, preferences, moves, from_bos)
     plan.components.append(head)
-    _read_shares(plan, e, shares, [*values, default] if empty else values, error, most)
+    _read_shares(plan, e, shares, [*values, default] if empty else values, most)
 
 
 def _read_shares(
-    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], error: float, most: int
+    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], most: int
 ) -> None:
     """Each of `values` where its share is 1, and None where none is."""
-    domain, start = plan.analysis.domains[e], plan.start
+    domain, start, error = plan.analysis.domains[e], plan.start, shares.error
     none = start + domain.none_code
     low, high = (most - 1) / most + error, 1 - error
     units, worst = [Unit({}, 1.0, {none: 1.0})], 0.0
     for direction, value in zip(shares.directions, values):
-        reading = Reading({direction: 1.0}, 1 + error, 1)
+        reading = Reading({direction: 1.0}, 1 + error, 1, shares.blur)
         step = step_between(reading, low, high, (0.0, 1 + error), up=True)
         units += step.units({start + domain.code[value]: 1.0, none: -1.0})
         worst = max(worst, step.error)

@@ -36,7 +36,7 @@ def add_width(plan: Plan, e: SelectorWidth) -> None:
     if domain.kind == "numerical":
         return
     points = [float(width) for width in domain.listed]
-    reading = Reading({count.start: 1.0}, plan.n_keys + count.error, 1)
+    reading = Reading({count.start: 1.0}, plan.n_keys + count.error, 1, count.blur)
     errors = [count.error] * len(points)
     made = stairs(reading, points, errors, range(len(points)), target_of(domain, plan.start))
     value = plan.value(e, stairs_bound(made, domain, plan.start))
@@ -66,7 +66,9 @@ class _Shares:
         chosen = choosing(plan, conjunction, Demand(1, even_enough(self.widths[0])))
         self.errors = share_errors(plan, chosen, self.widths)
         self.share = _add_share(plan, e, chosen, max(self.errors))
-        self.reading = Reading({self.share.start: 1.0}, 1.0 + max(self.errors), 1)
+        self.errors = [error + self.share.blur for error in self.errors]
+        magnitude = 1.0 + max(self.errors)
+        self.reading = Reading({self.share.start: 1.0}, magnitude, 1, self.share.blur)
 
 
 def _add_share(plan: Plan, e: SelectorWidth, chosen: Choosing, error: float) -> Variable:

@@ -37,6 +37,8 @@ class Variable:
         active: how many directions can be other than 0 at once.
         margin: how large `error` may be for the values to be told apart.
         at_bos: what each direction holds at begin-of-sequence.
+        blur: how much of `error` is added by reading it, each time anew. 0 where each direction is
+            an axis of the residual stream; see `twins.py`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Variable:
     active: int
     margin: float
     at_bos: tuple[float, ...]
+    blur: float = 0.0
 
     @property
     def directions(self) -> range:
@@ -57,6 +60,11 @@ class Variable:
     @property
     def numerical(self) -> bool:
         return self.domain is not None and self.domain.kind == "numerical"
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether just one direction is 1 and the others 0, but for `error`."""
+        return self.domain is not None and self.domain.kind == "categorical"
 
     @property
     def none(self) -> int | None:

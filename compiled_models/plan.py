@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from groundtruth.compiled_models.analysis import Analysis
@@ -27,6 +27,24 @@ class Bound:
     active: int = 1
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """What a plan must bear beyond the rounding of a model whose directions are axes.
+
+    Fields:
+        blur: of variables by name, how far off each direction can be read.
+        default: of those not named.
+        stretch: how many times more an error of what heads compare can change their scores.
+    """
+
+    blur: Mapping[str, float] = field(default_factory=dict)
+    default: float = 0.0
+    stretch: float = 1.0
+
+    def of(self, name: str) -> float:
+        return self.blur.get(name, self.default)
+
+
 @dataclass
 class Plan:
     """Variables in the order of their directions, and components, each after what it reads.
@@ -38,6 +56,7 @@ class Plan:
     """
 
     analysis: Analysis
+    tolerance: Tolerance = field(default_factory=Tolerance)
     variables: list[Variable] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
     values: dict[SOp, Variable] = field(default_factory=dict)
@@ -114,6 +133,8 @@ class Plan:
         margin: float,
         from_bos: Entries | None,
     ) -> Variable:
+        blur = self.tolerance.of(name)
+        bound = _blurred(bound, blur, domain, len(labels))
         if not (bound.error < margin and (domain is None or not domain.none or bound.total < 0.5)):
             raise Problem(
                 f"its values cannot be told apart in float32: they are off by up to "
@@ -133,12 +154,22 @@ class Plan:
             bound.active,
             margin,
             held,
+            blur,
         )
         self.variables.append(made)
         return made
 
     def __str__(self) -> str:
         return "\n".join([str(self.layout()), *map(str, self.components)])
+
+
+def _blurred(bound: Bound, blur: float, domain: Domain | None, n: int) -> Bound:
+    """`bound` of what is read: the values of a one-hot variable also by what the others are not."""
+    if not blur:
+        return bound
+    one_hot = domain is not None and domain.kind == "categorical"
+    error = max(bound.error, bound.total) if one_hot else bound.error
+    return Bound(error + blur, bound.total + n * blur, n)
 
 
 def value_labels(domain: Domain) -> tuple[Value, ...]:

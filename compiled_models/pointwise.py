@@ -84,7 +84,8 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
         either = dict.fromkeys(flags, 2.0)
         units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
     error += gamma(8) * 2 * span + 8 * span * flags_error
-    made = plan.value(e, Bound(error, gamma(8) * 4 if flags else 0.0))
+    flags_blur = sum(x.blur for x in reads if x.none is not None)
+    made = plan.value(e, Bound(error, gamma(8) * 4 + 4 * flags_blur if flags else 0.0))
     plan.components.append(Neurons(reads, made, tuple(units)))
 
 
@@ -100,7 +101,7 @@ def cleaned(plan: Plan, x: Variable) -> Variable:
 
 def _add_clean(plan: Plan, x: Variable) -> Variable:
     start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
-    gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
+    gates = [gate([d], 1, error, 1, {start + k: 1.0}, x.blur) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
     made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
@@ -115,10 +116,11 @@ def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) ->
     if np.prod(shape) > MOST_NEURONS:
         raise Problem(f"its selector needs {np.prod(shape)} combinations of values")
     total = sum(v.error for v in variables)
+    blur = sum(v.blur for v in variables)
     start, units, worst = plan.start, [], 0.0
     for k, codes in enumerate(np.ndindex(*shape)):
         reads = [v.direction(code) for v, code in zip(variables, codes)]
-        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0})
+        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0}, blur)
         units += made.units
         worst = max(worst, made.error)
     labels = [tuple(v.labels[c] for v, c in zip(variables, codes)) for codes in np.ndindex(*shape)]
@@ -216,7 +218,8 @@ def _gates(cases: Sequence[Case], target: Callable[[int], Entries]) -> tuple[lis
             directions = [v.direction(member) for v, codes in parts for member in codes]
             error = sum(_error(v, codes) for v, codes in parts)
             terms = sum(min(v.active, len(codes)) for v, codes in parts)
-            made = gate(directions, len(parts), error, terms, writes)
+            blur = sum(v.blur * len(codes) for v, codes in parts)
+            made = gate(directions, len(parts), error, terms, writes, blur)
             units += made.units
             worst = max(worst, made.error)
         if len(units) > MOST_NEURONS:
@@ -255,14 +258,15 @@ def _add_stairs(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
     given, domain = plan.analysis.domains[e.argument], plan.analysis.domains[e]
     points = [float(value) for value in given.listed]
     magnitude = max(map(abs, points)) + x.error
-    reading = Reading({x.start: 1.0}, magnitude, 1)
+    reading = Reading({x.start: 1.0}, magnitude, 1, x.blur)
     target = target_of(domain, plan.start)
     off = [] if x.none is None else [x.none]
     errors = [x.error] * len(points)
-    made = stairs(reading, points, errors, codes[:-1], target, off, x.total if off else 0.0)
+    off_error, off_blur = (x.total, x.blur) if off else (0.0, 0.0)
+    made = stairs(reading, points, errors, codes[:-1], target, off, off_error, off_blur)
     units, error = list(made.units), stairs_bound(made, domain, plan.start)
     if x.none is not None and (writes := target(codes[-1])):
-        none = gate([x.none], 1, x.total, 1, writes)
+        none = gate([x.none], 1, x.total, 1, writes, x.blur)
         units += none.units
         scale = max(map(abs, writes.values()))
         error = Bound(error.error + scale * none.error, error.total + none.error, error.active + 1)
@@ -301,7 +305,7 @@ def _sum_stairs(
 ) -> bool:
     """Steps on x + sign y; False where it is off by too much for that."""
     weights: dict[int, float] = {}
-    error = magnitude = shift = 0.0
+    error = magnitude = shift = blur = 0.0
     for variable, factor in zip(given, (1, sign)):
         numbers = [factor * float(label) for label in variable.labels]
         middle = round((min(numbers) + max(numbers)) / 2)
@@ -310,7 +314,8 @@ def _sum_stairs(
         largest = max(abs(x - middle) for x in numbers)
         error += largest * variable.total + sum(map(storing, numbers))
         magnitude += largest * (1 + variable.total)
-    reading = Reading(weights, magnitude, sum(v.active for v in given))
+        blur += sum(abs(x - middle) for x in numbers) * variable.blur
+    reading = Reading(weights, magnitude, sum(v.active for v in given), blur)
     domain = plan.analysis.domains[e]
     try:
         made = stairs(

@@ -1,0 +1,215 @@
+"""How far off a twin reads what it writes, in float32.
+
+In exact arithmetic a twin reads what the compiled model reads. In float32, each coordinate of the
+residual stream is a sum of all that was written to it, so that a reading with weights g is off by
+
+    gamma(n) |g| X,     X = sum over all writes so far of (activation times length),
+
+for n roundings, by the inequality of Cauchy and Schwarz. What heads move carries such errors on, as
+part of the variable that they write (`loose`); neurons are exact where they are off or saturated,
+and their plan says how far off they are where not. A reading of functional f may be off by
+|f|_1 times the blur that the plan was made for: `blur` says how much that has to be.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from groundtruth.compiled_models.codes import closest
+from groundtruth.compiled_models.components import Head
+from groundtruth.compiled_models.layout import Layout, Variable
+from groundtruth.compiled_models.placement import PlacedBlock, Placement
+from groundtruth.compiled_models.rounding import gamma, softmax_rounding
+from groundtruth.compiled_models.transport import Coding, value_of
+from groundtruth.models import MLP, Block, Weights
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the coordinates of a variable hold.
+
+    Fields:
+        error: how far, as a length, they can be from the word of the value, or from the number.
+        margin: half the distance between the nearest two words or numbers.
+    """
+
+    error: float
+    margin: float
+
+
+@dataclass
+class Bounds:
+    """Errors of a twin, block by block.
+
+    Fields:
+        blur: of each variable, what its readers need the plan to bear.
+        loose: of each variable, how far off it is as a length, besides what its plan says.
+        size: X.
+        roundings: n.
+    """
+
+    coding: Coding
+    n_keys: int
+    extra: float
+    size: float = 0.0
+    roundings: int = 0
+    stretch: float = 1.0
+    blur: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    loose: dict[Variable, float] = field(default_factory=lambda: defaultdict(float))
+    ranges: dict[Variable, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> float:
+        """How far off a reading of length 1 is."""
+        return gamma(self.roundings + self.coding.basis.shape[1] + 4) * (self.size + self.extra)
+
+    def held(self) -> Mapping[str, Held]:
+        """What the last residual vector holds of each variable that is the value of an s-op."""
+        found = {}
+        for variable in self.coding.layout.values():
+            code = self.coding.codes[variable]
+            n, k = code.shape
+            raw = variable.total - n * variable.blur if variable.one_hot else variable.error
+            longest = float(np.linalg.norm(code, axis=1).max())
+            error = raw * longest + self.loose[variable] + np.sqrt(k) * self.unit
+            margin = closest(code) / 2 if variable.one_hot else variable.margin
+            found[variable.name] = Held(float(error + 2 * longest * self.unit), margin)
+        return found
+
+
+def derived(
+    layout_weights: Weights,
+    layout: Layout,
+    placement: Placement,
+    coding: Coding,
+    *,
+    n_keys: int,
+    extra: float,
+    extra_roundings: int,
+) -> Bounds:
+    """The bounds of `layout_weights` on the directions of `coding`.
+
+    Args:
+        extra: how much else is written, as X.
+        extra_roundings: by how many others.
+    """
+    bounds = Bounds(coding, n_keys, extra, roundings=extra_roundings)
+    written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
+    for variable in layout.variables:
+        bounds.ranges[variable] = _range(variable, n_keys)
+        if variable not in written:
+            bounds.size += _longest(coding, variable, bounds.ranges[variable])
+            bounds.roundings += 1
+    bounds.size += 1.0  # begin-of-sequence
+    for block, placed in zip(layout_weights.blocks, placement.blocks):
+        _add_block(bounds, block, placed)
+    return bounds
+
+
+def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
+    for weights, part in zip(block.heads, placed.heads):
+        _read_scores(bounds, part)
+        _need(bounds, weights.W_K[:, :1])
+        if all(term.factors is None for term in part.terms):
+            _need(bounds, weights.W_K[:, 1:])
+            _need(bounds, weights.W_Q[:, 1:])
+    for weights, part in zip(block.heads, placed.heads):
+        _move(bounds, value_of(weights, part.writes, bounds.coding), part)
+    for part in placed.heads:
+        k = bounds.coding.codes[part.writes].shape[1]
+        length = _longest(bounds.coding, part.writes, bounds.ranges[part.writes])
+        bounds.size += np.sqrt(k) * (length + bounds.loose[part.writes])
+        bounds.roundings += k + 1
+    if block.mlp is not None:
+        _need(bounds, block.mlp.W_in)
+        lengths = np.linalg.norm(block.mlp.W_out @ bounds.coding.matrix, axis=1)
+        bounds.size += float(_reach(bounds, block.mlp) @ lengths)
+        bounds.roundings += len(lengths) + 1
+
+
+def _need(bounds: Bounds, asked: np.ndarray) -> None:
+    """What readers of `asked` (direction, column) need of each variable that they read."""
+    for variable in bounds.coding.layout.variables:
+        part = asked[variable.directions.start : variable.directions.stop]
+        part = part[:, part.any(axis=0)]
+        if not part.shape[1]:
+            continue
+        read = bounds.coding.read_of(variable, part)
+        lengths = np.linalg.norm(read.weights, axis=0)
+        off = (bounds.unit + bounds.loose[variable]) * lengths
+        reach = np.abs(part - read.offset).max(axis=0) - np.abs(part).max(axis=0)
+        off = off + np.maximum(reach, 0) * _raw_total(variable)
+        need = float((off / np.abs(part).sum(axis=0)).max())
+        bounds.blur[variable.name] = max(bounds.blur[variable.name], need)
+
+
+def _read_scores(bounds: Bounds, head: Head) -> None:
+    """The same of the words that a head compares; both sides have the length root of stretch."""
+    for term in head.terms:
+        if term.factors is None:
+            continue
+        stretch = max(float(np.square(side).sum(axis=1).max()) for side in term.factors)
+        bounds.stretch = max(bounds.stretch, stretch)
+        for variable, asked in zip((term.keys, term.queries), term.factors):
+            length = float(np.linalg.norm(bounds.coding.read_of(variable, asked).weights))
+            need = (bounds.unit + bounds.loose[variable]) * length / np.sqrt(stretch)
+            bounds.blur[variable.name] = max(bounds.blur[variable.name], need)
+
+
+def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
+    """How loose what a head writes is, from what it moves (direction, coordinate)."""
+    loose, low, high = 0.0, *(float(f(head.from_bos.values(), default=0)) for f in (min, max))
+    for variable in dict.fromkeys(head.reads):
+        part = moved[variable.directions.start : variable.directions.stop]
+        if not part.any():
+            continue
+        read = bounds.coding.read_of(variable, part)
+        length = float(np.linalg.norm(read.weights))
+        reach = np.linalg.norm(part - read.offset, axis=1).max()
+        reach = max(0.0, reach - np.linalg.norm(part, axis=1).max())
+        loose += (bounds.unit + bounds.loose[variable]) * length + reach * _raw_total(variable)
+        low, high = min(low, bounds.ranges[variable][0]), max(high, bounds.ranges[variable][1])
+    if not head.writes.one_hot:
+        bounds.ranges[head.writes] = (low, high)
+    longest = _longest(bounds.coding, head.writes, bounds.ranges[head.writes])
+    bounds.loose[head.writes] = loose + softmax_rounding(bounds.n_keys) * longest
+
+
+def _reach(bounds: Bounds, mlp: MLP) -> np.ndarray:
+    """(neuron,) the greatest activation at a position."""
+    found = mlp.b_in.copy()
+    for variable in bounds.coding.layout.variables:
+        part = mlp.W_in[variable.directions.start : variable.directions.stop]
+        if not part.any():
+            continue
+        low, high = bounds.ranges[variable]
+        each = np.maximum(low * part, high * part)
+        found += each.max(axis=0) if variable.one_hot else each.sum(axis=0)
+        found += np.abs(part).sum(axis=0) * (variable.error + variable.blur)
+    return np.maximum(found, 0)
+
+
+def _longest(coding: Coding, variable: Variable, range_: tuple[float, float]) -> float:
+    """The greatest length of what is written of a variable."""
+    lengths = np.linalg.norm(coding.codes[variable], axis=1)
+    if variable.one_hot:
+        return float(lengths.max()) * (1 + variable.total)
+    return float(lengths.sum()) * max(1.0, *map(abs, range_))
+
+
+def _range(variable: Variable, n_keys: int) -> tuple[float, float]:
+    """Bounds of each direction. What is on the way is a share, a one-hot copy, twice a step at
+    most, or a number of keys; averages are looked at where their head is."""
+    if variable.one_hot:
+        return 0.0, 1.0
+    if variable.domain is not None:
+        return float(min(variable.domain.least, 0)), float(max(variable.domain.greatest, 1))
+    return -0.1, float(max(3, n_keys))
+
+
+def _raw_total(variable: Variable) -> float:
+    return variable.total - len(variable.labels) * variable.blur
