@@ -7,7 +7,7 @@ so the last residual vector holds every expression of the program.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from groundtruth.compiled_models.domains import Domain, repr_of
@@ -37,8 +37,10 @@ class Variable:
         active: how many directions can be other than 0 at once.
         margin: how large `error` may be for the values to be told apart.
         at_bos: what each direction holds at begin-of-sequence.
-        blur: how much of `error` is added by reading it, each time anew. 0 where each direction is
-            an axis of the residual stream; see `twins.py`.
+        blur: how much of `error` is added by reading it, each time anew; of a view for one reader.
+            0 where each direction is an axis of the residual stream; see `twins.py`.
+
+    Two are equal that have one name: a variable and its views.
     """
 
     name: str
@@ -52,6 +54,22 @@ class Variable:
     margin: float
     at_bos: tuple[float, ...]
     blur: float = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Variable) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def seen(self, blur: float) -> Variable:
+        """The view of this for a reader whose every reading of a direction is off by `blur`."""
+        if not blur:
+            return self
+        n = len(self.labels)
+        error = max(self.error, self.total) if self.one_hot else self.error
+        return replace(
+            self, error=error + blur, total=self.total + n * blur, active=n, blur=blur
+        )
 
     @property
     def directions(self) -> range:

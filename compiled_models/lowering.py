@@ -49,6 +49,7 @@ def planned(analysis: Analysis, tolerance: Tolerance | None = None) -> Plan:
         if e in broken or not broken.isdisjoint(e.parents):
             broken.add(e)
             continue
+        plan.read_by(e)
         try:
             _add(plan, e)
         except Problem as problem:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.components import Component, Entries, Neurons
 from groundtruth.compiled_models.domains import Domain
-from groundtruth.compiled_models.expressions import SOp
+from groundtruth.compiled_models.expressions import Expression, SOp
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.rounding import sharpness
@@ -32,17 +32,19 @@ class Tolerance:
     """What a plan must bear beyond the rounding of a model whose directions are axes.
 
     Fields:
-        blur: of variables by name, how far off each direction can be read.
+        blur: by the name of a variable and that of the expression whose parts read it, how far off
+            each reading of a direction can be; a cleaned copy is of the variable itself.
         default: of those not named.
         stretch: how many times more an error of what heads compare can change their scores.
     """
 
-    blur: Mapping[str, float] = field(default_factory=dict)
+    blur: Mapping[tuple[str, str], float] = field(default_factory=dict)
     default: float = 0.0
     stretch: float = 1.0
 
-    def of(self, name: str) -> float:
-        return self.blur.get(name, self.default)
+    def of(self, name: str, reader: str) -> float:
+        own = self.blur.get((name, name), 0.0)
+        return max(own, self.blur.get((name, reader), self.default))
 
 
 @dataclass
@@ -50,7 +52,8 @@ class Plan:
     """Variables in the order of their directions, and components, each after what it reads.
 
     Fields:
-        values: the variable of each s-op that is planned.
+        reader: the name of what is planned.
+        values: the variable of each s-op that is planned before, as `reader` sees it.
         clean: copies of variables in which all that should be 0 is exactly 0.
         sharp: the distance between scores that attention tells apart.
     """
@@ -59,11 +62,22 @@ class Plan:
     tolerance: Tolerance = field(default_factory=Tolerance)
     variables: list[Variable] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
+    reader: str = ""
     values: dict[SOp, Variable] = field(default_factory=dict)
     clean: dict[Variable, Variable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sharp = sharpness(self.analysis.max_length)
+
+    def read_by(self, e: Expression) -> None:
+        """Let `e` be what is planned next."""
+        self.reader = self.analysis.program.names[e]
+        seen = {variable.name: self.seen(variable) for variable in self.variables}
+        self.values = {sop: seen[variable.name] for sop, variable in self.values.items()}
+
+    def seen(self, variable: Variable) -> Variable:
+        """The view of a variable for `reader`."""
+        return variable.seen(self.tolerance.of(variable.name, self.reader))
 
     @property
     def n_keys(self) -> int:
@@ -133,8 +147,6 @@ class Plan:
         margin: float,
         from_bos: Entries | None,
     ) -> Variable:
-        blur = self.tolerance.of(name)
-        bound = _blurred(bound, blur, domain, len(labels))
         if not (bound.error < margin and (domain is None or not domain.none or bound.total < 0.5)):
             raise Problem(
                 f"its values cannot be told apart in float32: they are off by up to "
@@ -154,22 +166,12 @@ class Plan:
             bound.active,
             margin,
             held,
-            blur,
         )
         self.variables.append(made)
-        return made
+        return self.seen(made)
 
     def __str__(self) -> str:
         return "\n".join([str(self.layout()), *map(str, self.components)])
-
-
-def _blurred(bound: Bound, blur: float, domain: Domain | None, n: int) -> Bound:
-    """`bound` of what is read: the values of a one-hot variable also by what the others are not."""
-    if not blur:
-        return bound
-    one_hot = domain is not None and domain.kind == "categorical"
-    error = max(bound.error, bound.total) if one_hot else bound.error
-    return Bound(error + blur, bound.total + n * blur, n)
 
 
 def value_labels(domain: Domain) -> tuple[Value, ...]:

@@ -92,11 +92,11 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
 def cleaned(plan: Plan, x: Variable) -> Variable:
     """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
     is clean enough."""
-    if x.total <= CLEAN:
+    if x.total - len(x.labels) * x.blur <= CLEAN:
         return x
     if x not in plan.clean:
         plan.clean[x] = _add_clean(plan, x)
-    return plan.clean[x]
+    return plan.seen(plan.clean[x])
 
 
 def _add_clean(plan: Plan, x: Variable) -> Variable:

@@ -20,12 +20,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from groundtruth.compiled_models.codes import closest
-from groundtruth.compiled_models.components import Head
+from groundtruth.compiled_models.components import Component, Head, Neurons
+from groundtruth.compiled_models.expressions import Expression
 from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.placement import PlacedBlock, Placement
 from groundtruth.compiled_models.rounding import gamma, softmax_rounding
 from groundtruth.compiled_models.transport import Coding, value_of
 from groundtruth.models import MLP, Block, Weights
+
+
+MOST_CORNERS = 100_000
+"""Combinations of values beyond which those of a variable are bounded neuron by neuron."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,20 @@ class Bounds:
     """Errors of a twin, block by block.
 
     Fields:
-        blur: of each variable, what its readers need the plan to bear.
+        blur: of each variable and reader, what it needs the plan to bear; see `Tolerance`.
         loose: of each variable, how far off it is as a length, besides what its plan says.
         size: X.
         roundings: n.
     """
 
     coding: Coding
+    names: Mapping[Expression, str]
     n_keys: int
     extra: float
     size: float = 0.0
     roundings: int = 0
     stretch: float = 1.0
-    blur: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    blur: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     loose: dict[Variable, float] = field(default_factory=lambda: defaultdict(float))
     ranges: dict[Variable, tuple[float, float]] = field(default_factory=dict)
 
@@ -72,8 +78,8 @@ class Bounds:
         found = {}
         for variable in self.coding.layout.values():
             code = self.coding.codes[variable]
-            n, k = code.shape
-            raw = variable.total - n * variable.blur if variable.one_hot else variable.error
+            k = code.shape[1]
+            raw = variable.total if variable.one_hot else variable.error
             longest = float(np.linalg.norm(code, axis=1).max())
             error = raw * longest + self.loose[variable] + np.sqrt(k) * self.unit
             margin = closest(code) / 2 if variable.one_hot else variable.margin
@@ -87,6 +93,7 @@ def derived(
     placement: Placement,
     coding: Coding,
     *,
+    names: Mapping[Expression, str],
     n_keys: int,
     extra: float,
     extra_roundings: int,
@@ -97,7 +104,7 @@ def derived(
         extra: how much else is written, as X.
         extra_roundings: by how many others.
     """
-    bounds = Bounds(coding, n_keys, extra, roundings=extra_roundings)
+    bounds = Bounds(coding, names, n_keys, extra, roundings=extra_roundings)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     for variable in layout.variables:
         bounds.ranges[variable] = _range(variable, n_keys)
@@ -113,10 +120,10 @@ def derived(
 def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
     for weights, part in zip(block.heads, placed.heads):
         _read_scores(bounds, part)
-        _need(bounds, weights.W_K[:, :1])
+        _need(bounds, weights.W_K[:, :1], part)
         if all(term.factors is None for term in part.terms):
-            _need(bounds, weights.W_K[:, 1:])
-            _need(bounds, weights.W_Q[:, 1:])
+            _need(bounds, weights.W_K[:, 1:], part)
+            _need(bounds, weights.W_Q[:, 1:], part)
     for weights, part in zip(block.heads, placed.heads):
         _move(bounds, value_of(weights, part.writes, bounds.coding), part)
     for part in placed.heads:
@@ -125,14 +132,20 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
         bounds.size += np.sqrt(k) * (length + bounds.loose[part.writes])
         bounds.roundings += k + 1
     if block.mlp is not None:
-        _need(bounds, block.mlp.W_in)
         lengths = np.linalg.norm(block.mlp.W_out @ bounds.coding.matrix, axis=1)
-        bounds.size += float(_reach(bounds, block.mlp) @ lengths)
+        start, size = 0, 0.0
+        for part in placed.neurons:
+            stop = start + len(part.units)
+            asked, bias = block.mlp.W_in[:, start:stop], block.mlp.b_in[start:stop]
+            _need(bounds, asked, part)
+            size += _reach(bounds, asked, bias, lengths[start:stop], part)
+            start = stop
+        bounds.size += size
         bounds.roundings += len(lengths) + 1
 
 
-def _need(bounds: Bounds, asked: np.ndarray) -> None:
-    """What readers of `asked` (direction, column) need of each variable that they read."""
+def _need(bounds: Bounds, asked: np.ndarray, reader: Component) -> None:
+    """What a reader of `asked` (direction, column) needs of each variable that it reads."""
     for variable in bounds.coding.layout.variables:
         part = asked[variable.directions.start : variable.directions.stop]
         part = part[:, part.any(axis=0)]
@@ -142,9 +155,9 @@ def _need(bounds: Bounds, asked: np.ndarray) -> None:
         lengths = np.linalg.norm(read.weights, axis=0)
         off = (bounds.unit + bounds.loose[variable]) * lengths
         reach = np.abs(part - read.offset).max(axis=0) - np.abs(part).max(axis=0)
-        off = off + np.maximum(reach, 0) * _raw_total(variable)
+        off = off + np.maximum(reach, 0) * variable.total
         need = float((off / np.abs(part).sum(axis=0)).max())
-        bounds.blur[variable.name] = max(bounds.blur[variable.name], need)
+        _keep(bounds, variable, reader, need)
 
 
 def _read_scores(bounds: Bounds, head: Head) -> None:
@@ -157,7 +170,13 @@ def _read_scores(bounds: Bounds, head: Head) -> None:
         for variable, asked in zip((term.keys, term.queries), term.factors):
             length = float(np.linalg.norm(bounds.coding.read_of(variable, asked).weights))
             need = (bounds.unit + bounds.loose[variable]) * length / np.sqrt(stretch)
-            bounds.blur[variable.name] = max(bounds.blur[variable.name], need)
+            _keep(bounds, variable, head, need)
+
+
+def _keep(bounds: Bounds, variable: Variable, reader: Component, need: float) -> None:
+    names = bounds.names
+    key = (variable.name, names[reader.writes.expression])
+    bounds.blur[key] = max(bounds.blur[key], need)
 
 
 def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
@@ -171,7 +190,7 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
         length = float(np.linalg.norm(read.weights))
         reach = np.linalg.norm(part - read.offset, axis=1).max()
         reach = max(0.0, reach - np.linalg.norm(part, axis=1).max())
-        loose += (bounds.unit + bounds.loose[variable]) * length + reach * _raw_total(variable)
+        loose += (bounds.unit + bounds.loose[variable]) * length + reach * variable.total
         low, high = min(low, bounds.ranges[variable][0]), max(high, bounds.ranges[variable][1])
     if not head.writes.one_hot:
         bounds.ranges[head.writes] = (low, high)
@@ -179,18 +198,29 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
     bounds.loose[head.writes] = loose + softmax_rounding(bounds.n_keys) * longest
 
 
-def _reach(bounds: Bounds, mlp: MLP) -> np.ndarray:
-    """(neuron,) the greatest activation at a position."""
-    found = mlp.b_in.copy()
-    for variable in bounds.coding.layout.variables:
-        part = mlp.W_in[variable.directions.start : variable.directions.stop]
-        if not part.any():
-            continue
+def _reach(
+    bounds: Bounds, asked: np.ndarray, bias: np.ndarray, lengths: np.ndarray, part: Neurons
+) -> float:
+    """The greatest sum of activations times `lengths`: convex, so that it is attained where each
+    variable that is read has one of its values, or is at one of its ends."""
+    slack = np.zeros(len(bias))
+    corners = [bias[None]]
+    for variable in dict.fromkeys(part.reads):
+        rows = asked[variable.directions.start : variable.directions.stop]
+        seen = bounds.loose[variable] + variable.total + variable.error + bounds.unit
+        slack += np.abs(rows).sum(axis=0) * seen
         low, high = bounds.ranges[variable]
-        each = np.maximum(low * part, high * part)
-        found += each.max(axis=0) if variable.one_hot else each.sum(axis=0)
-        found += np.abs(part).sum(axis=0) * (variable.error + variable.blur)
-    return np.maximum(found, 0)
+        ends = [rows] if variable.one_hot else _ends(low * rows, high * rows)
+        for values in ends:
+            if len(corners[-1]) * len(values) > MOST_CORNERS:
+                values = values.max(axis=0, keepdims=True)
+            corners.append((corners.pop()[:, None] + values[None]).reshape(-1, len(bias)))
+    return float((np.maximum(corners[0] + slack, 0) @ lengths).max(initial=0.0))
+
+
+def _ends(low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    """(2, neuron) for each direction of what is not one-hot."""
+    return [np.stack(pair) for pair in zip(low, high)]
 
 
 def _longest(coding: Coding, variable: Variable, range_: tuple[float, float]) -> float:
@@ -209,7 +239,3 @@ def _range(variable: Variable, n_keys: int) -> tuple[float, float]:
     if variable.domain is not None:
         return float(min(variable.domain.least, 0)), float(max(variable.domain.greatest, 1))
     return -0.1, float(max(3, n_keys))
-
-
-def _raw_total(variable: Variable) -> float:
-    return variable.total - len(variable.labels) * variable.blur

@@ -190,14 +190,15 @@ def _draft(
             layout,
             placement,
             coding,
+            names=analysis.program.names,
             n_keys=plan.n_keys,
             extra=sum(decoy.largest for decoy in decoys),
             extra_roundings=len(decoys),
         )
-        if all(need <= tolerance.of(name) for name, need in bounds.blur.items()):
+        if all(need <= tolerance.of(*key) for key, need in bounds.blur.items()):
             return _proven(layout, placement, made, coding, decoys, bounds)
-        blur = {v.name: SPARE * bounds.blur.get(v.name, 0.0) for v in layout.variables}
-        tolerance = Tolerance(blur, BLUR, tolerance.stretch)
+        blur = {key: SPARE * need for key, need in bounds.blur.items()}
+        tolerance = Tolerance(blur, 0.0, tolerance.stretch)
     return "what it reads is off by more the more it can bear"
 
 
