@@ -96,6 +96,19 @@ def compared_by(code: Harmonics, components: Sequence[Component]) -> list[Compon
     return [_compared(code, part) if isinstance(part, Head) else part for part in components]
 
 
+def ordering(components: Sequence[Component]) -> frozenset[str]:
+    """Names of exact variables that heads compare otherwise than for equality."""
+    return frozenset(
+        side.name
+        for head in components
+        if isinstance(head, Head)
+        for term in head.terms
+        if shift_of(term) is None
+        for side in (term.keys, term.queries)
+        if side.total - len(side.labels) * side.blur == 0
+    )
+
+
 def _compared(code: Harmonics, head: Head) -> Head:
     terms, raised = [], 0.0
     for term in head.terms:
@@ -131,23 +144,32 @@ class Asked:
 
 
 def chosen_codes(
-    layout: Layout, placement: Placement, weights: Weights, size: int, rng: np.random.Generator
+    layout: Layout,
+    placement: Placement,
+    weights: Weights,
+    size: int,
+    kept: frozenset[str],
+    rng: np.random.Generator,
 ) -> dict[Variable, np.ndarray] | None:
     """The code of each variable (labels, coordinates), `size` coordinates in all with that of
-    begin-of-sequence; None if that is too few."""
-    codes, fewest = _codes(layout, placement, weights, {}, rng)
+    begin-of-sequence; None if that is too few. Those called `kept` keep their directions."""
+    codes, fewest = _codes(layout, placement, weights, {}, kept, rng)
     room = size - 1 - sum(fewest.values())
     if room < 0:
         return None
-    extra = _shared_out(room, fewest)
-    return _codes(layout, placement, weights, extra, rng)[0]
+    extra = _shared_out(room, {v: k for v, k in fewest.items() if v.name not in kept})
+    return _codes(layout, placement, weights, extra, kept, rng)[0]
 
 
 def smallest(
-    layout: Layout, placement: Placement, weights: Weights, rng: np.random.Generator
+    layout: Layout,
+    placement: Placement,
+    weights: Weights,
+    kept: frozenset[str],
+    rng: np.random.Generator,
 ) -> dict[Variable, int]:
     """The least number of coordinates of each variable."""
-    return _codes(layout, placement, weights, {}, rng)[1]
+    return _codes(layout, placement, weights, {}, kept, rng)[1]
 
 
 def _codes(
@@ -155,13 +177,14 @@ def _codes(
     placement: Placement,
     weights: Weights,
     extra: Mapping[Variable, int],
+    kept: frozenset[str],
     rng: np.random.Generator,
 ) -> tuple[dict[Variable, np.ndarray], dict[Variable, int]]:
     codes: dict[Variable, np.ndarray] = {}
     fewest: dict[Variable, int] = {}
     for variable in reversed(layout.variables):
         n = len(variable.labels)
-        if not variable.one_hot:
+        if not variable.one_hot or variable.name in kept:
             codes[variable], fewest[variable] = np.eye(n), n
             continue
         basis = _span(functionals(variable, placement, weights, codes))

@@ -61,12 +61,16 @@ class Variable:
     def __hash__(self) -> int:
         return hash(self.name)
 
-    def seen(self, blur: float) -> Variable:
-        """The view of this for a reader whose every reading of a direction is off by `blur`."""
+    def seen(self, blur: float, *, shifted: bool) -> Variable:
+        """The view of this for a reader whose every reading of a direction is off by `blur`.
+
+        Args:
+            shifted: whether a direction is read by what the others are not; see `codes.py`.
+        """
         if not blur:
             return self
         n = len(self.labels)
-        error = max(self.error, self.total) if self.one_hot else self.error
+        error = max(self.error, self.total) if shifted else self.error
         return replace(
             self, error=error + blur, total=self.total + n * blur, active=n, blur=blur
         )

@@ -36,13 +36,19 @@ class Tolerance:
             each reading of a direction can be; a cleaned copy is of the variable itself.
         default: of those not named.
         stretch: how many times more an error of what heads compare can change their scores.
+        shifted: names of variables whose directions are read by what the others are not.
+        exact: names of variables that are read exactly.
     """
 
     blur: Mapping[tuple[str, str], float] = field(default_factory=dict)
     default: float = 0.0
     stretch: float = 1.0
+    shifted: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
 
     def of(self, name: str, reader: str) -> float:
+        if name in self.exact:
+            return 0.0
         own = self.blur.get((name, name), 0.0)
         return max(own, self.blur.get((name, reader), self.default))
 
@@ -77,7 +83,8 @@ class Plan:
 
     def seen(self, variable: Variable) -> Variable:
         """The view of a variable for `reader`."""
-        return variable.seen(self.tolerance.of(variable.name, self.reader))
+        blur = self.tolerance.of(variable.name, self.reader)
+        return variable.seen(blur, shifted=variable.name in self.tolerance.shifted)
 
     @property
     def n_keys(self) -> int:

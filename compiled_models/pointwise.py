@@ -95,18 +95,18 @@ def cleaned(plan: Plan, x: Variable) -> Variable:
     if x.total - len(x.labels) * x.blur <= CLEAN:
         return x
     if x not in plan.clean:
-        plan.clean[x] = _add_clean(plan, x)
+        _add_clean(plan, x)
+        plan.clean[x] = plan.variables[-1]
     return plan.seen(plan.clean[x])
 
 
-def _add_clean(plan: Plan, x: Variable) -> Variable:
+def _add_clean(plan: Plan, x: Variable) -> None:
     start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
     gates = [gate([d], 1, error, 1, {start + k: 1.0}, x.blur) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
     made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
     plan.components.append(Neurons((x,), made, tuple(units)))
-    return made
 
 
 def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) -> Variable:

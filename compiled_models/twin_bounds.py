@@ -3,9 +3,10 @@
 In exact arithmetic a twin reads what the compiled model reads. In float32, each coordinate of the
 residual stream is a sum of all that was written to it, so that a reading with weights g is off by
 
-    gamma(n) |g| X,     X = sum over all writes so far of (activation times length),
+    gamma(n) |g| X + gamma(d_model) |g| |x|,     X = sum of all writes so far, as lengths,
 
-for n roundings, by the inequality of Cauchy and Schwarz. What heads move carries such errors on, as
+for n additions, by the inequality of Cauchy and Schwarz; what stands there, x, can be far less than
+all that was added and taken off again. What heads move carries such errors on, as
 part of the variable that they write (`loose`); neurons are exact where they are off or saturated,
 and their plan says how far off they are where not. A reading of functional f may be off by
 |f|_1 times the blur that the plan was made for: `blur` says how much that has to be.
@@ -54,14 +55,17 @@ class Bounds:
         blur: of each variable and reader, what it needs the plan to bear; see `Tolerance`.
         loose: of each variable, how far off it is as a length, besides what its plan says.
         size: X.
+        square: of the length of x.
         roundings: n.
     """
 
     coding: Coding
     names: Mapping[Expression, str]
+    kept: frozenset[str]
     n_keys: int
     extra: float
     size: float = 0.0
+    square: float = 0.0
     roundings: int = 0
     stretch: float = 1.0
     blur: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
@@ -71,7 +75,9 @@ class Bounds:
     @property
     def unit(self) -> float:
         """How far off a reading of length 1 is."""
-        return gamma(self.roundings + self.coding.basis.shape[1] + 4) * (self.size + self.extra)
+        there = np.sqrt(self.square) + self.extra + sum(self.loose.values())
+        added = gamma(self.roundings + 3) * (self.size + self.extra)
+        return float(added + gamma(self.coding.basis.shape[1] + 2) * (there + added))
 
     def held(self) -> Mapping[str, Held]:
         """What the last residual vector holds of each variable that is the value of an s-op."""
@@ -81,7 +87,11 @@ class Bounds:
             k = code.shape[1]
             raw = variable.total if variable.one_hot else variable.error
             longest = float(np.linalg.norm(code, axis=1).max())
-            error = raw * longest + self.loose[variable] + np.sqrt(k) * self.unit
+            error = raw * longest
+            if variable.one_hot:
+                most = np.sqrt(len(code)) * variable.error
+                error = min(error, most * float(np.linalg.norm(code, 2)))
+            error += self.loose[variable] + np.sqrt(k) * self.unit
             margin = closest(code) / 2 if variable.one_hot else variable.margin
             found[variable.name] = Held(float(error + 2 * longest * self.unit), margin)
         return found
@@ -94,6 +104,7 @@ def derived(
     coding: Coding,
     *,
     names: Mapping[Expression, str],
+    kept: frozenset[str],
     n_keys: int,
     extra: float,
     extra_roundings: int,
@@ -104,14 +115,15 @@ def derived(
         extra: how much else is written, as X.
         extra_roundings: by how many others.
     """
-    bounds = Bounds(coding, names, n_keys, extra, roundings=extra_roundings)
+    bounds = Bounds(coding, names, kept, n_keys, extra, roundings=extra_roundings)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     for variable in layout.variables:
         bounds.ranges[variable] = _range(variable, n_keys)
         if variable not in written:
+            _stand(bounds, variable)
             bounds.size += _longest(coding, variable, bounds.ranges[variable])
             bounds.roundings += 1
-    bounds.size += 1.0  # begin-of-sequence
+    bounds.size, bounds.square = max(bounds.size, 1.0), max(bounds.square, 1.0)
     for block, placed in zip(layout_weights.blocks, placement.blocks):
         _add_block(bounds, block, placed)
     return bounds
@@ -131,6 +143,7 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
         length = _longest(bounds.coding, part.writes, bounds.ranges[part.writes])
         bounds.size += np.sqrt(k) * (length + bounds.loose[part.writes])
         bounds.roundings += k + 1
+        _stand(bounds, part.writes)
     if block.mlp is not None:
         lengths = np.linalg.norm(block.mlp.W_out @ bounds.coding.matrix, axis=1)
         start, size = 0, 0.0
@@ -140,20 +153,32 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
             _need(bounds, asked, part)
             size += _reach(bounds, asked, bias, lengths[start:stop], part)
             start = stop
+            _stand(bounds, part.writes)
         bounds.size += size
         bounds.roundings += len(lengths) + 1
 
 
+def _stand(bounds: Bounds, variable: Variable) -> None:
+    bounds.square += _longest(bounds.coding, variable, bounds.ranges[variable]) ** 2
+
+
 def _need(bounds: Bounds, asked: np.ndarray, reader: Component) -> None:
     """What a reader of `asked` (direction, column) needs of each variable that it reads."""
+    on_axes = np.zeros(asked.shape[1])
+    for variable in bounds.coding.layout.variables:
+        if variable.name in bounds.kept:
+            part = asked[variable.directions.start : variable.directions.stop]
+            on_axes += np.abs(part).max(axis=0)
+    rounding = gamma(bounds.coding.basis.shape[1]) * on_axes
     for variable in bounds.coding.layout.variables:
         part = asked[variable.directions.start : variable.directions.stop]
-        part = part[:, part.any(axis=0)]
-        if not part.shape[1]:
+        columns = part.any(axis=0)
+        part = part[:, columns]
+        if variable.name in bounds.kept or not part.shape[1]:
             continue
         read = bounds.coding.read_of(variable, part)
         lengths = np.linalg.norm(read.weights, axis=0)
-        off = (bounds.unit + bounds.loose[variable]) * lengths
+        off = (bounds.unit + bounds.loose[variable]) * lengths + rounding[columns]
         reach = np.abs(part - read.offset).max(axis=0) - np.abs(part).max(axis=0)
         off = off + np.maximum(reach, 0) * variable.total
         need = float((off / np.abs(part).sum(axis=0)).max())

@@ -22,12 +22,13 @@ from groundtruth.compiled_models.codes import (
     compared_by,
     harmonics,
     longest_period,
+    ordering,
     smallest,
 )
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.components import Component
 from groundtruth.compiled_models.decoys import Decoy, with_decoys
-from groundtruth.compiled_models.layout import Layout, Variable
+from groundtruth.compiled_models.layout import BOS, Layout, Variable
 from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.placement import Placement, placed
 from groundtruth.compiled_models.plan import Plan, Tolerance
@@ -84,7 +85,7 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
     """The twin that `request` asks for; see `Compiled.twin`."""
     analysis = compiled.analysis
     if request.superpose is None:
-        draft = _draft(analysis, request, None, None)
+        draft = _kept_if_needed(analysis, request, None, None)
     else:
         draft = _superposed(analysis, request, int(request.superpose * compiled.layout.d_model))
     if isinstance(draft, str):
@@ -118,7 +119,7 @@ def _superposed(analysis: Analysis, request: Request, size: int) -> Draft | str:
     why = "no code is small enough"
     for code, fewest in zip(codes, sizes):
         if 1 + sum(fewest.values()) <= size:
-            draft = _draft(analysis, request, size, code)
+            draft = _kept_if_needed(analysis, request, size, code)
             if isinstance(draft, Draft):
                 return draft
             why = draft
@@ -126,7 +127,9 @@ def _superposed(analysis: Analysis, request: Request, size: int) -> Draft | str:
     reasons = [f"it cannot lie on {size} of {plan.layout().d_model} coordinates: {why}"]
     for code, fewest in sorted(zip(codes, sizes), key=lambda pair: sum(pair[1].values())):
         least = 1 + sum(fewest.values())
-        if least > size and isinstance(_draft(analysis, request, least, code), Draft):
+        if least > size and isinstance(
+            _kept_if_needed(analysis, request, least, code), Draft
+        ):
             share = np.ceil(1000 * least / plan.layout().d_model) / 1000
             reasons.append(
                 f"the smallest that can be proven is superpose={share:g}, {least} of "
@@ -152,7 +155,7 @@ def _sizes(
     analysis: Analysis, plan: Plan, code: Harmonics | None, request: Request
 ) -> dict[Variable, int]:
     layout, placement, weights = _assembled(analysis, plan, code)
-    return smallest(layout, placement, weights, request.rng("codes"))
+    return smallest(layout, placement, weights, frozenset(), request.rng("codes"))
 
 
 def _assembled(
@@ -165,11 +168,28 @@ def _assembled(
     return layout, placement, assembled(analysis, layout, placement)
 
 
-def _draft(
+def _kept_if_needed(
     analysis: Analysis, request: Request, size: int | None, code: Harmonics | None
 ) -> Draft | str:
+    """A draft in which, if need be, what heads compare by order stays on its axes."""
+    draft = _draft(analysis, request, size, code, frozenset())
+    if isinstance(draft, Draft):
+        return draft
+    kept = ordering(planned(analysis).components)
+    again = _draft(analysis, request, size, code, kept) if kept else draft
+    return draft if isinstance(again, str) else again
+
+
+def _draft(
+    analysis: Analysis,
+    request: Request,
+    size: int | None,
+    code: Harmonics | None,
+    kept: frozenset[str],
+) -> Draft | str:
     """A twin that bears how far off it is read, or why there is none."""
-    tolerance = Tolerance(default=BLUR, stretch=1.0 if code is None else code.stretch)
+    stretch = 1.0 if code is None else code.stretch
+    tolerance = Tolerance({}, BLUR, stretch, exact=kept)
     for _ in range(ROUNDS):
         try:
             plan = planned(analysis, tolerance)
@@ -178,11 +198,11 @@ def _draft(
         layout, placement, weights = _assembled(analysis, plan, code)
         codes = {v: np.eye(len(v.labels)) for v in layout.variables}
         if size is not None:
-            found = chosen_codes(layout, placement, weights, size, request.rng("codes"))
+            found = chosen_codes(layout, placement, weights, size, kept, request.rng("codes"))
             if found is None:
                 return "copies that it needs to be exact do not fit"
             codes = found
-        coding = _coding(layout, codes, request)
+        coding = _coding(layout, codes, kept, request)
         made = transported(weights, placement, coding)
         made, decoys = with_decoys(made, placement, coding, request.decoys, request.rng("decoys"))
         bounds = derived(
@@ -191,14 +211,16 @@ def _draft(
             placement,
             coding,
             names=analysis.program.names,
+            kept=kept,
             n_keys=plan.n_keys,
             extra=sum(decoy.largest for decoy in decoys),
             extra_roundings=len(decoys),
         )
-        if all(need <= tolerance.of(*key) for key, need in bounds.blur.items()):
+        shifted = frozenset(v.name for v, c in codes.items() if c.shape[0] != c.shape[1])
+        if shifted <= tolerance.shifted and all(need <= tolerance.of(*key) for key, need in bounds.blur.items()):
             return _proven(layout, placement, made, coding, decoys, bounds)
         blur = {key: SPARE * need for key, need in bounds.blur.items()}
-        tolerance = Tolerance(blur, 0.0, tolerance.stretch)
+        tolerance = Tolerance(blur, 0.0, stretch, shifted, kept)
     return "what it reads is off by more the more it can bear"
 
 
@@ -217,15 +239,24 @@ def _proven(
     return Draft(layout, placement, weights, coding, decoys, held)
 
 
-def _coding(layout: Layout, codes: dict[Variable, np.ndarray], request: Request) -> Coding:
+def _coding(
+    layout: Layout, codes: dict[Variable, np.ndarray], kept: frozenset[str], request: Request
+) -> Coding:
     free = (request.decoys + 1) // 2
     size = 1 + sum(code.shape[1] for code in codes.values()) + free
+    coding = Coding(layout, codes, free, np.eye(size))
+    if not request.rotate:
+        return coding
+    fixed = {BOS, *(k for v, s in coding.places.items() if v.name in kept for k in _range(s))}
+    turned = [k for k in range(size) if k not in fixed]
+    q, r = np.linalg.qr(request.rng("rotation").normal(size=(len(turned), len(turned))))
     basis = np.eye(size)
-    if request.rotate:
-        normal = request.rng("rotation").normal(size=(size - 1, size - 1))
-        q, r = np.linalg.qr(normal)
-        basis[1:, 1:] = q * np.sign(np.diag(r))
+    basis[np.ix_(turned, turned)] = q * np.sign(np.diag(r))
     return Coding(layout, codes, free, basis)
+
+
+def _range(place: slice) -> range:
+    return range(place.start, place.stop)
 
 
 def _refusal(analysis: Analysis, reasons: list[str]) -> ProgramError:
