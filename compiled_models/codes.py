@@ -147,13 +147,15 @@ def chosen_codes(
     layout: Layout,
     placement: Placement,
     weights: Weights,
-    size: int,
+    size: int | None,
     kept: frozenset[str],
     rng: np.random.Generator,
 ) -> dict[Variable, np.ndarray] | None:
     """The code of each variable (labels, coordinates), `size` coordinates in all with that of
-    begin-of-sequence; None if that is too few. Those called `kept` keep their directions."""
+    begin-of-sequence, or as few as can be; None if `size` is too few. Those called `kept` keep their directions."""
     codes, fewest = _codes(layout, placement, weights, {}, kept, rng)
+    if size is None:
+        return codes
     room = size - 1 - sum(fewest.values())
     if room < 0:
         return None

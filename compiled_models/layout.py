@@ -37,6 +37,7 @@ class Variable:
         active: how many directions can be other than 0 at once.
         margin: how large `error` may be for the values to be told apart.
         at_bos: what each direction holds at begin-of-sequence.
+        one_hot: whether just one direction is 1 and the others 0, but for `error`.
         blur: how much of `error` is added by reading it, each time anew; of a view for one reader.
             0 where each direction is an axis of the residual stream; see `twins.py`.
 
@@ -53,6 +54,7 @@ class Variable:
     active: int
     margin: float
     at_bos: tuple[float, ...]
+    one_hot: bool
     blur: float = 0.0
 
     def __eq__(self, other: object) -> bool:
@@ -82,11 +84,6 @@ class Variable:
     @property
     def numerical(self) -> bool:
         return self.domain is not None and self.domain.kind == "numerical"
-
-    @property
-    def one_hot(self) -> bool:
-        """Whether just one direction is 1 and the others 0, but for `error`."""
-        return self.domain is not None and self.domain.kind == "categorical"
 
     @property
     def none(self) -> int | None:

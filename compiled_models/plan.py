@@ -119,7 +119,9 @@ class Plan:
         name = self.analysis.program.names[e]
         labels = value_labels(domain)
         margin = decision_margin(domain)
-        self.values[e] = self._carried(name, e, labels, domain, bound, margin, from_bos)
+        self.values[e] = self._carried(
+            name, e, labels, domain, bound, margin, from_bos, domain.kind == "categorical"
+        )
         return self.values[e]
 
     def on_the_way(
@@ -130,6 +132,8 @@ class Plan:
         bound: Bound,
         margin: float,
         from_bos: Entries | None = None,
+        *,
+        one_hot: bool = False,
     ) -> Variable:
         """A variable that leads to the value of `e`."""
         name = f"{self.analysis.program.names[e]}.{part}"
@@ -138,7 +142,9 @@ class Plan:
         k = 1
         while (numbered := name if k == 1 else f"{name}_{k}") in taken:
             k += 1
-        return self._carried(numbered, e, tuple(labels), None, bound, margin, from_bos)
+        return self._carried(
+            numbered, e, tuple(labels), None, bound, margin, from_bos, one_hot
+        )
 
     def layout(self) -> Layout:
         """The variables as they lie in the residual stream."""
@@ -153,6 +159,7 @@ class Plan:
         bound: Bound,
         margin: float,
         from_bos: Entries | None,
+        one_hot: bool,
     ) -> Variable:
         if not (bound.error < margin and (domain is None or not domain.none or bound.total < 0.5)):
             raise Problem(
@@ -173,6 +180,7 @@ class Plan:
             bound.active,
             margin,
             held,
+            one_hot,
         )
         self.variables.append(made)
         return self.seen(made)

@@ -105,7 +105,7 @@ def _add_clean(plan: Plan, x: Variable) -> None:
     gates = [gate([d], 1, error, 1, {start + k: 1.0}, x.blur) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
-    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
+    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5, one_hot=True)
     plan.components.append(Neurons((x,), made, tuple(units)))
 
 
@@ -124,7 +124,7 @@ def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) ->
         units += made.units
         worst = max(worst, made.error)
     labels = [tuple(v.labels[c] for v, c in zip(variables, codes)) for codes in np.ndindex(*shape)]
-    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5)
+    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5, one_hot=True)
     plan.components.append(Neurons(tuple(variables), variable, tuple(units)))
     return variable
 

@@ -9,6 +9,7 @@ those of any compiled model, and agreement with the interpreter is tried.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -42,6 +43,9 @@ BLUR = 2.0**-17
 
 SPARE = 1.2
 """How much more than what is needed the next plan is made to bear."""
+
+MOST_FREQUENCIES = 8
+"""Frequencies that heads compare by."""
 
 ROUNDS = 12
 """Plans until a twin is refused."""
@@ -81,15 +85,26 @@ class Draft:
     held: dict[str, Held]
 
 
+Way = tuple["Harmonics | None", "frozenset[str]"]
+"""What heads compare for equality by, and the variables that stay on axes."""
+
+
+@dataclass(frozen=True)
+class _Lie:
+    """How variables are to lie: on `size` coordinates, on as few as can be, or on all."""
+
+    code: Harmonics | None
+    kept: frozenset[str]
+    size: int | None | Literal["all"]
+
+
 def twin_of(compiled: Compiled, request: Request) -> Compiled:
     """The twin that `request` asks for; see `Compiled.twin`."""
     analysis = compiled.analysis
     if request.superpose is None:
-        draft = _kept_if_needed(analysis, request, None, None)
+        draft = _plain(analysis, request)
     else:
-        draft = _superposed(analysis, request, int(request.superpose * compiled.layout.d_model))
-    if isinstance(draft, str):
-        raise _refusal(analysis, [draft])
+        draft = _superposed(compiled, request, int(request.superpose * compiled.layout.d_model))
     certificate = certified(
         analysis,
         draft.layout,
@@ -109,53 +124,70 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
     )
 
 
-def _superposed(analysis: Analysis, request: Request, size: int) -> Draft | str:
-    """The draft on at most `size` coordinates, with as many frequencies as they allow."""
-    plan = planned(analysis, Tolerance(default=BLUR))
-    period = longest_period(plan.components)
-    codes: list[Harmonics | None] = [None]
-    codes += [harmonics(period, m, request.rng("codes")) for m in range(period // 2 - 1, 0, -1)]
-    sizes = [_sizes(analysis, plan, code, request) for code in codes]
-    why = "no code is small enough"
-    for code, fewest in zip(codes, sizes):
-        if 1 + sum(fewest.values()) <= size:
-            draft = _kept_if_needed(analysis, request, size, code)
-            if isinstance(draft, Draft):
-                return draft
-            why = draft
-    least = 1 + sum(sizes[-1].values())
-    reasons = [f"it cannot lie on {size} of {plan.layout().d_model} coordinates: {why}"]
-    for code, fewest in sorted(zip(codes, sizes), key=lambda pair: sum(pair[1].values())):
-        least = 1 + sum(fewest.values())
-        if least > size and isinstance(
-            _kept_if_needed(analysis, request, least, code), Draft
-        ):
-            share = np.ceil(1000 * least / plan.layout().d_model) / 1000
-            reasons.append(
-                f"the smallest that can be proven is superpose={share:g}, {least} of "
-                f"{plan.layout().d_model}"
-            )
-            reasons += _large(plan, fewest)
-            break
+def _plain(analysis: Analysis, request: Request) -> Draft:
+    """The draft on as many coordinates as directions."""
+    reasons = []
+    for kept in _kept(planned(analysis)):
+        draft = _draft(analysis, request, _Lie(None, kept, "all"))
+        if isinstance(draft, Draft):
+            return draft
+        reasons.append(draft)
     raise _refusal(analysis, reasons)
 
 
-def _large(plan: Plan, fewest: dict[Variable, int]) -> list[str]:
-    """Which variables need all of their directions, and who reads them."""
-    return [
-        f"{v.name} needs {k} coordinates for {len(v.labels)} values, for what "
-        + ", ".join(part.writes.name for part in plan.components if v in part.reads)
-        + " reads"
-        for v, k in fewest.items()
-        if k > 2 and k >= len(v.labels) - 1
+def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
+    """The draft on at most `size` coordinates, with as many frequencies as they allow."""
+    analysis, plan = compiled.analysis, planned(compiled.analysis)
+    period = longest_period(plan.components)
+    most = min(period // 2 - 1, MOST_FREQUENCIES)
+    codes = [None, *(harmonics(period, m, request.rng("codes")) for m in range(most, 0, -1))]
+    ways = [(code, kept) for kept in _kept(plan) for code in codes]
+    least = [1 + sum(_fewest(analysis, plan, way, request).values()) for way in ways]
+    reasons = [f"{size} of {compiled.layout.d_model} coordinates: no code is small enough"]
+    for way, fewest in zip(ways, least):
+        if fewest <= size:
+            draft = _draft(analysis, request, _Lie(*way, size))
+            if isinstance(draft, Draft):
+                return draft
+            reasons[0] = f"{size} of {compiled.layout.d_model} coordinates: {draft}"
+    found = [_draft(analysis, request, _Lie(*way, None)) for way in ways]
+    drafts = [draft for draft in found if isinstance(draft, Draft)]
+    if drafts:
+        smallest_draft = min(drafts, key=lambda draft: draft.coding.size)
+        reasons += _nearest(compiled, smallest_draft)
+    raise _refusal(analysis, reasons)
+
+
+def _nearest(compiled: Compiled, draft: Draft) -> list[str]:
+    """What the smallest twin is, and which variables make it as large as that."""
+    size, whole = draft.coding.size, compiled.layout.d_model
+    parts = [part for block in draft.placement.blocks for part in (*block.heads, *block.neurons)]
+    if size >= whole:
+        reasons = ["none on fewer coordinates than directions can be proven"]
+    else:
+        share = np.ceil(1000 * size / whole) / 1000
+        reasons = [
+            f"the smallest that can be proven is superpose={share:g}, {size} of {whole} coordinates"
+        ]
+    return reasons + [
+        f"{v.name} needs {code.shape[1]} coordinates for {len(code)} values, for what "
+        + ", ".join(part.writes.name for part in parts if v in part.reads)
+        + " reads of it"
+        for v, code in draft.coding.codes.items()
+        if code.shape[1] > 2 and code.shape[1] >= len(code) - 1
     ]
 
 
-def _sizes(
-    analysis: Analysis, plan: Plan, code: Harmonics | None, request: Request
-) -> dict[Variable, int]:
+def _kept(plan: Plan) -> list[frozenset[str]]:
+    """What may have to stay on axes: nothing, or what heads compare by order."""
+    ordered = ordering(plan.components)
+    return [frozenset(), ordered] if ordered else [frozenset()]
+
+
+def _fewest(analysis: Analysis, plan: Plan, way: Way, request: Request) -> dict[Variable, int]:
+    code, kept = way
     layout, placement, weights = _assembled(analysis, plan, code)
-    return smallest(layout, placement, weights, frozenset(), request.rng("codes"))
+    return smallest(layout, placement, weights, kept, request.rng("codes"))
 
 
 def _assembled(
@@ -168,26 +200,9 @@ def _assembled(
     return layout, placement, assembled(analysis, layout, placement)
 
 
-def _kept_if_needed(
-    analysis: Analysis, request: Request, size: int | None, code: Harmonics | None
-) -> Draft | str:
-    """A draft in which, if need be, what heads compare by order stays on its axes."""
-    draft = _draft(analysis, request, size, code, frozenset())
-    if isinstance(draft, Draft):
-        return draft
-    kept = ordering(planned(analysis).components)
-    again = _draft(analysis, request, size, code, kept) if kept else draft
-    return draft if isinstance(again, str) else again
-
-
-def _draft(
-    analysis: Analysis,
-    request: Request,
-    size: int | None,
-    code: Harmonics | None,
-    kept: frozenset[str],
-) -> Draft | str:
+def _draft(analysis: Analysis, request: Request, lie: _Lie) -> Draft | str:
     """A twin that bears how far off it is read, or why there is none."""
+    code, kept = lie.code, lie.kept
     stretch = 1.0 if code is None else code.stretch
     tolerance = Tolerance({}, BLUR, stretch, exact=kept)
     for _ in range(ROUNDS):
@@ -196,12 +211,13 @@ def _draft(
         except ProgramError as error:
             return "; ".join(error.reasons)
         layout, placement, weights = _assembled(analysis, plan, code)
-        codes = {v: np.eye(len(v.labels)) for v in layout.variables}
-        if size is not None:
-            found = chosen_codes(layout, placement, weights, size, kept, request.rng("codes"))
-            if found is None:
-                return "copies that it needs to be exact do not fit"
-            codes = found
+        if lie.size == "all":
+            codes = {v: np.eye(len(v.labels)) for v in layout.variables}
+        else:
+            rng = request.rng("codes")
+            codes = chosen_codes(layout, placement, weights, lie.size, kept, rng)
+        if codes is None:
+            return "copies that it needs to be exact do not fit"
         coding = _coding(layout, codes, kept, request)
         made = transported(weights, placement, coding)
         made, decoys = with_decoys(made, placement, coding, request.decoys, request.rng("decoys"))
