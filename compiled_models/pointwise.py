@@ -92,7 +92,8 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
 def cleaned(plan: Plan, x: Variable) -> Variable:
     """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
     is clean enough."""
-    if x.total - len(x.labels) * x.blur <= CLEAN:
+    # A gate is off by four readings itself.
+    if x.total - len(x.labels) * x.blur <= max(CLEAN, 8 * x.blur):
         return x
     if x not in plan.clean:
         _add_clean(plan, x)

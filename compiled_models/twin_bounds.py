@@ -1,12 +1,12 @@
 """How far off a twin reads what it writes, in float32.
 
-In exact arithmetic a twin reads what the compiled model reads. In float32, each coordinate of the
-residual stream is a sum of all that was written to it, so that a reading with weights g is off by
+In exact arithmetic a twin reads what the compiled model reads. In float32, what n heads or neurons
+of a block write is off by gamma(n + 3) times the sum of the lengths of the writes, adding it to the
+residual stream x by one rounding of that, and a reading with weights g by
 
-    gamma(n) |g| X + gamma(d_model) |g| |x|,     X = sum of all writes so far, as lengths,
+    |g| (all that x is off by + gamma(d_model + 2) |x|)
 
-for n additions, by the inequality of Cauchy and Schwarz; what stands there, x, can be far less than
-all that was added and taken off again. What heads move carries such errors on, as
+by the inequality of Cauchy and Schwarz. What heads move carries such errors on, as
 part of the variable that they write (`loose`); neurons are exact where they are off or saturated,
 and their plan says how far off they are where not. A reading of functional f may be off by
 |f|_1 times the blur that the plan was made for: `blur` says how much that has to be.
@@ -54,9 +54,8 @@ class Bounds:
     Fields:
         blur: of each variable and reader, what it needs the plan to bear; see `Tolerance`.
         loose: of each variable, how far off it is as a length, besides what its plan says.
-        size: X.
-        square: of the length of x.
-        roundings: n.
+        off: by how much the residual stream is off, as a length.
+        square: of its length.
     """
 
     coding: Coding
@@ -64,9 +63,8 @@ class Bounds:
     kept: frozenset[str]
     n_keys: int
     extra: float
-    size: float = 0.0
+    off: float = 0.0
     square: float = 0.0
-    roundings: int = 0
     stretch: float = 1.0
     blur: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     loose: dict[Variable, float] = field(default_factory=lambda: defaultdict(float))
@@ -75,9 +73,16 @@ class Bounds:
     @property
     def unit(self) -> float:
         """How far off a reading of length 1 is."""
-        there = np.sqrt(self.square) + self.extra + sum(self.loose.values())
-        added = gamma(self.roundings + 3) * (self.size + self.extra)
-        return float(added + gamma(self.coding.basis.shape[1] + 2) * (there + added))
+        return self.off + gamma(self.coding.basis.shape[1] + 2) * self.length
+
+    @property
+    def length(self) -> float:
+        """The greatest length of the residual stream."""
+        return float(np.sqrt(self.square)) + self.extra + sum(self.loose.values()) + self.off
+
+    def written(self, n: int, size: float) -> None:
+        """By `n` heads or neurons, in all at most `size`."""
+        self.off += gamma(n + 3) * size + gamma(1) * self.length
 
     def held(self) -> Mapping[str, Held]:
         """What the last residual vector holds of each variable that is the value of an s-op."""
@@ -107,23 +112,23 @@ def derived(
     kept: frozenset[str],
     n_keys: int,
     extra: float,
-    extra_roundings: int,
+    n_extra: int,
 ) -> Bounds:
     """The bounds of `layout_weights` on the directions of `coding`.
 
     Args:
         extra: how much else is written, as X.
-        extra_roundings: by how many others.
+        n_extra: by how many others.
     """
-    bounds = Bounds(coding, names, kept, n_keys, extra, roundings=extra_roundings)
+    bounds = Bounds(coding, names, kept, n_keys, extra)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
+    embedded = [variable for variable in layout.variables if variable not in written]
     for variable in layout.variables:
         bounds.ranges[variable] = _range(variable, n_keys)
-        if variable not in written:
+        if variable in embedded:
             _stand(bounds, variable)
-            bounds.size += _longest(coding, variable, bounds.ranges[variable])
-            bounds.roundings += 1
-    bounds.size, bounds.square = max(bounds.size, 1.0), max(bounds.square, 1.0)
+    bounds.square = max(bounds.square, 1.0)
+    bounds.written(n_extra, sum(_longest_of(bounds, v) for v in embedded) + 1 + extra)
     for block, placed in zip(layout_weights.blocks, placement.blocks):
         _add_block(bounds, block, placed)
     return bounds
@@ -138,12 +143,13 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
             _need(bounds, weights.W_Q[:, 1:], part)
     for weights, part in zip(block.heads, placed.heads):
         _move(bounds, value_of(weights, part.writes, bounds.coding), part)
+    size, width = 0.0, 0
     for part in placed.heads:
         k = bounds.coding.codes[part.writes].shape[1]
-        length = _longest(bounds.coding, part.writes, bounds.ranges[part.writes])
-        bounds.size += np.sqrt(k) * (length + bounds.loose[part.writes])
-        bounds.roundings += k + 1
+        size += np.sqrt(k) * (_longest_of(bounds, part.writes) + bounds.loose[part.writes])
+        width += k
         _stand(bounds, part.writes)
+    bounds.written(width, size)
     if block.mlp is not None:
         lengths = np.linalg.norm(block.mlp.W_out @ bounds.coding.matrix, axis=1)
         start, size = 0, 0.0
@@ -154,12 +160,15 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
             size += _reach(bounds, asked, bias, lengths[start:stop], part)
             start = stop
             _stand(bounds, part.writes)
-        bounds.size += size
-        bounds.roundings += len(lengths) + 1
+        bounds.written(len(lengths), size)
 
 
 def _stand(bounds: Bounds, variable: Variable) -> None:
-    bounds.square += _longest(bounds.coding, variable, bounds.ranges[variable]) ** 2
+    bounds.square += _longest_of(bounds, variable) ** 2
+
+
+def _longest_of(bounds: Bounds, variable: Variable) -> float:
+    return _longest(bounds.coding, variable, bounds.ranges[variable])
 
 
 def _need(bounds: Bounds, asked: np.ndarray, reader: Component) -> None:

@@ -230,7 +230,7 @@ def _draft(analysis: Analysis, request: Request, lie: _Lie) -> Draft | str:
             kept=kept,
             n_keys=plan.n_keys,
             extra=sum(decoy.largest for decoy in decoys),
-            extra_roundings=len(decoys),
+            n_extra=len(decoys),
         )
         shifted = frozenset(v.name for v, c in codes.items() if c.shape[0] != c.shape[1])
         if shifted <= tolerance.shifted and all(need <= tolerance.of(*key) for key, need in bounds.blur.items()):
