@@ -153,7 +153,11 @@ def _copied_bound(plan: Plan, e: Aggregate, x: Variable, chosen: Choosing) -> Bo
         error = x.error + relative * size + 2 * chosen.leak * size
         return Bound(error, chosen.leak + relative, 1)
     error = x.error + relative + chosen.leak
-    return Bound(error, x.total + relative + 2 * chosen.leak, len(x.labels))
+    total = x.total + relative + 2 * chosen.leak
+    given, domain = plan.analysis.domains[e.values], plan.analysis.domains[e]
+    whole = all(value in domain.code for value in (*given.listed, *x.labels[len(given.listed) :]))
+    drift = x.drift + relative if whole else total
+    return Bound(error, total, len(x.labels), drift)
 
 
 def largest(plan: Plan, e: Aggregate, x: Variable) -> float:

@@ -156,11 +156,14 @@ def chosen_codes(
     codes, fewest = _codes(layout, placement, weights, {}, kept, rng)
     if size is None:
         return codes
-    room = size - 1 - sum(fewest.values())
-    if room < 0:
-        return None
-    extra = _shared_out(room, {v: k for v, k in fewest.items() if v.name not in kept})
-    return _codes(layout, placement, weights, extra, kept, rng)[0]
+    open_to = {v: k for v, k in fewest.items() if v.name not in kept}
+    for room in range(size - 1 - sum(fewest.values()), -1, -1):
+        extra = _shared_out(room, open_to)
+        codes = _codes(layout, placement, weights, extra, kept, rng)[0]
+        # A larger code of a copy asks more of what is copied.
+        if 1 + sum(code.shape[1] for code in codes.values()) <= size:
+            return codes
+    return None
 
 
 def smallest(

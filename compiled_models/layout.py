@@ -38,6 +38,7 @@ class Variable:
         margin: how large `error` may be for the values to be told apart.
         at_bos: what each direction holds at begin-of-sequence.
         one_hot: whether just one direction is 1 and the others 0, but for `error`.
+        drift: how far the sum of the directions of a one-hot variable can be from 1.
         blur: how much of `error` is added by reading it, each time anew; of a view for one reader.
             0 where each direction is an axis of the residual stream; see `twins.py`.
 
@@ -55,6 +56,7 @@ class Variable:
     margin: float
     at_bos: tuple[float, ...]
     one_hot: bool
+    drift: float
     blur: float = 0.0
 
     def __eq__(self, other: object) -> bool:
@@ -72,10 +74,9 @@ class Variable:
         if not blur:
             return self
         n = len(self.labels)
-        error = max(self.error, self.total) if shifted else self.error
-        return replace(
-            self, error=error + blur, total=self.total + n * blur, active=n, blur=blur
-        )
+        more = self.drift if shifted else 0.0
+        error, total = self.error + more + blur, self.total + more + n * blur
+        return replace(self, error=error, total=total, active=n, blur=blur)
 
     @property
     def directions(self) -> range:

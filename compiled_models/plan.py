@@ -20,11 +20,13 @@ MOST_DIRECTIONS = 8_192
 
 @dataclass(frozen=True)
 class Bound:
-    """How far what is written can be off; the fields are those of `Variable`."""
+    """How far what is written can be off; the fields are those of `Variable`.
+    `drift` is `total` if None."""
 
     error: float = 0.0
     total: float = 0.0
     active: int = 1
+    drift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Plan:
             margin,
             held,
             one_hot,
+            bound.total if bound.drift is None else bound.drift,
         )
         self.variables.append(made)
         return self.seen(made)

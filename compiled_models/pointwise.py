@@ -158,7 +158,8 @@ def stairs_bound(made: Stairs, domain: Domain, start: int) -> Bound:
     errors = made.errors
     if domain.kind == "numerical":
         return Bound(errors.get(start, 0.0) + _storing(domain), errors.get(start + 1, 0.0), 1)
-    return Bound(max(errors.values()), sum(errors.values()), len(errors))
+    # A step moves weight from one direction to the next; only what turns steps off does not.
+    return Bound(max(errors.values()), sum(errors.values()), len(errors), made.drift)
 
 
 def _storing(domain: Domain) -> float:

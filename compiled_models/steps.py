@@ -131,10 +131,12 @@ class Stairs:
 
     Fields:
         errors: how far each direction that they write can be off.
+        drift: how far the sum of them can be.
     """
 
     units: tuple[Unit, ...]
     errors: dict[int, float]
+    drift: float
 
 
 def stairs(
@@ -184,7 +186,7 @@ def stairs(
         size[direction] += abs(weight)
         count[direction] += 1
     errors_of = {d: off_by[d] + gamma(count[d]) * size[d] for d in count}
-    return Stairs(tuple(units), errors_of)
+    return Stairs(tuple(units), errors_of, sum(abs(w) for w in base.values()) * 2 * off_error)
 
 
 def difference(a: Entries, b: Entries) -> dict[int, float]:

@@ -63,6 +63,7 @@ class Bounds:
     kept: frozenset[str]
     n_keys: int
     extra: float
+    n_extra: int
     off: float = 0.0
     square: float = 0.0
     stretch: float = 1.0
@@ -82,7 +83,7 @@ class Bounds:
 
     def written(self, n: int, size: float) -> None:
         """By `n` heads or neurons, in all at most `size`."""
-        self.off += gamma(n + 3) * size + gamma(1) * self.length
+        self.off += gamma(n + self.n_extra + 3) * (size + self.extra) + gamma(1) * self.length
 
     def held(self) -> Mapping[str, Held]:
         """What the last residual vector holds of each variable that is the value of an s-op."""
@@ -120,7 +121,7 @@ def derived(
         extra: how much else is written, as X.
         n_extra: by how many others.
     """
-    bounds = Bounds(coding, names, kept, n_keys, extra)
+    bounds = Bounds(coding, names, kept, n_keys, extra, n_extra)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     embedded = [variable for variable in layout.variables if variable not in written]
     for variable in layout.variables:
@@ -128,7 +129,7 @@ def derived(
         if variable in embedded:
             _stand(bounds, variable)
     bounds.square = max(bounds.square, 1.0)
-    bounds.written(n_extra, sum(_longest_of(bounds, v) for v in embedded) + 1 + extra)
+    bounds.written(0, sum(_longest_of(bounds, v) for v in embedded) + 1)
     for block, placed in zip(layout_weights.blocks, placement.blocks):
         _add_block(bounds, block, placed)
     return bounds
@@ -188,8 +189,8 @@ def _need(bounds: Bounds, asked: np.ndarray, reader: Component) -> None:
         read = bounds.coding.read_of(variable, part)
         lengths = np.linalg.norm(read.weights, axis=0)
         off = (bounds.unit + bounds.loose[variable]) * lengths + rounding[columns]
-        reach = np.abs(part - read.offset).max(axis=0) - np.abs(part).max(axis=0)
-        off = off + np.maximum(reach, 0) * variable.total
+        beyond = np.abs(read.offset) - np.abs(part).max(axis=0)
+        off = off + np.maximum(beyond, 0) * variable.drift
         need = float((off / np.abs(part).sum(axis=0)).max())
         _keep(bounds, variable, reader, need)
 
@@ -222,9 +223,8 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
             continue
         read = bounds.coding.read_of(variable, part)
         length = float(np.linalg.norm(read.weights))
-        reach = np.linalg.norm(part - read.offset, axis=1).max()
-        reach = max(0.0, reach - np.linalg.norm(part, axis=1).max())
-        loose += (bounds.unit + bounds.loose[variable]) * length + reach * variable.total
+        shift = float(np.linalg.norm(read.offset))
+        loose += (bounds.unit + bounds.loose[variable]) * length + shift * variable.drift
         low, high = min(low, bounds.ranges[variable][0]), max(high, bounds.ranges[variable][1])
     if not head.writes.one_hot:
         bounds.ranges[head.writes] = (low, high)
