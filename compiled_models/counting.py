@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from groundtruth.compiled_models.choosing import Choosing, Demand, choosing, selection
 from groundtruth.compiled_models.components import Head, Neurons
@@ -29,7 +30,9 @@ def add_width(plan: Plan, e: SelectorWidth) -> None:
         read = _Shares(plan, e, conjunctions[0], domain.listed)
         codes = [domain.code[width] for width in read.widths]
         made = stairs(read.reading, read.points, read.errors, codes, target_of(domain, plan.start))
-        value = plan.value(e, stairs_bound(made, domain, plan.start))
+        # Widths fall as shares rise, so that each step is between neighbours.
+        bound = replace(stairs_bound(made, domain, plan.start), stepwise=True)
+        value = plan.value(e, bound)
         plan.components.append(Neurons((read.share,), value, made.units))
         return
     count = _add_count(plan, e, conjunctions)

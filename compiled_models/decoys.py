@@ -15,7 +15,7 @@ import numpy as np
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.transport import Coding
-from groundtruth.models import MLP, Block, Head, Weights
+from groundtruth.models import MLP, Block, Weights
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,21 @@ def with_decoys(
         direction /= np.linalg.norm(direction)
         if with_heads and (k % 2 == 1 or not with_neurons):
             b = int(rng.choice(with_heads))
-            blocks[b], decoy = _head(blocks[b], b, _readable(placement, coding, b), coding,
-                                     direction, rng)
+            blocks[b], decoy = _head(
+                blocks[b], b, _readable(placement, coding, b), coding, direction, rng
+            )
         else:
             b = int(rng.choice(with_neurons))
-            blocks[b], decoy = _neuron(blocks[b], b, _readable(placement, coding, b), coding,
-                                       direction, rng)
+            blocks[b], decoy = _neuron(
+                blocks[b], b, _readable(placement, coding, b), coding, direction, rng
+            )
         decoys.append(decoy)
     return replace(weights, blocks=tuple(blocks)), tuple(decoys)
 
 
 def _readable(placement: Placement, coding: Coding, block: int) -> list[Variable]:
     """One-hot variables that are written before `block`."""
-    later = {
-        part.writes
-        for b in placement.blocks[block:]
-        for part in (*b.heads, *b.neurons)
-    }
+    later = {part.writes for b in placement.blocks[block:] for part in (*b.heads, *b.neurons)}
     return [v for v in coding.places if v.one_hot and v not in later and len(v.labels) > 1]
 
 
@@ -91,9 +89,7 @@ def _head(
     variable = readable[int(rng.integers(len(readable)))]
     word, largest = _word(coding, variable, rng)
     value = coding.basis[coding.places[variable]].T @ word
-    made = replace(
-        model, W_V=value[:, None], b_V=np.zeros(1), W_O=direction[None]
-    )
+    made = replace(model, W_V=value[:, None], b_V=np.zeros(1), W_O=direction[None])
     decoy = Decoy(b, len(block.heads), None, (variable.name,), direction, largest)
     return replace(block, heads=(*block.heads, made)), decoy
 
@@ -126,9 +122,7 @@ def _neuron(
     return replace(block, mlp=mlp), decoy
 
 
-def _word(
-    coding: Coding, variable: Variable, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
+def _word(coding: Coding, variable: Variable, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """What reads 1 where a variable has one of its values, and the most that it reads."""
     code = coding.codes[variable]
     word = code[int(rng.integers(len(code)))]

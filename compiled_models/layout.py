@@ -39,6 +39,7 @@ class Variable:
         at_bos: what each direction holds at begin-of-sequence.
         one_hot: whether just one direction is 1 and the others 0, but for `error`.
         drift: how far the sum of the directions of a one-hot variable can be from 1.
+        stepwise: whether all that is off is weight moved between neighbouring directions.
         blur: how much of `error` is added by reading it, each time anew; of a view for one reader.
             0 where each direction is an axis of the residual stream; see `twins.py`.
 
@@ -57,6 +58,7 @@ class Variable:
     at_bos: tuple[float, ...]
     one_hot: bool
     drift: float
+    stepwise: bool
     blur: float = 0.0
 
     def __eq__(self, other: object) -> bool:

@@ -27,6 +27,7 @@ class Bound:
     total: float = 0.0
     active: int = 1
     drift: float | None = None
+    stepwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Tolerance:
         stretch: how many times more an error of what heads compare can change their scores.
         shifted: names of variables whose directions are read by what the others are not.
         exact: names of variables that are read exactly.
+        steps: whether sums of one-hot variables may be told apart by steps, which ask little of
+            them but write large numbers that cancel; else gates are.
     """
 
     blur: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -47,6 +50,7 @@ class Tolerance:
     stretch: float = 1.0
     shifted: frozenset[str] = frozenset()
     exact: frozenset[str] = frozenset()
+    steps: bool = True
 
     def of(self, name: str, reader: str) -> float:
         if name in self.exact:
@@ -144,9 +148,7 @@ class Plan:
         k = 1
         while (numbered := name if k == 1 else f"{name}_{k}") in taken:
             k += 1
-        return self._carried(
-            numbered, e, tuple(labels), None, bound, margin, from_bos, one_hot
-        )
+        return self._carried(numbered, e, tuple(labels), None, bound, margin, from_bos, one_hot)
 
     def layout(self) -> Layout:
         """The variables as they lie in the residual stream."""
@@ -184,6 +186,7 @@ class Plan:
             held,
             one_hot,
             bound.total if bound.drift is None else bound.drift,
+            bound.stepwise,
         )
         self.variables.append(made)
         return self.seen(made)

@@ -281,6 +281,8 @@ def _by_sum(
     """Compute `e` by steps on x + y or x - y, if one of them decides it with fewer neurons."""
     domains = [plan.analysis.domains[part] for part in (e.first, e.second)]
     values = [domain.listed for domain in domains]
+    if not plan.tolerance.steps and gates <= MOST_NEURONS:
+        return False
     if any(domain.none for domain in domains) or not all(_number(v) for vs in values for v in vs):
         return False
     for sign in (1, -1):
@@ -314,7 +316,8 @@ def _sum_stairs(
         shift += middle
         weights |= {d: x - middle for d, x in zip(variable.directions, numbers) if x != middle}
         largest = max(abs(x - middle) for x in numbers)
-        error += largest * variable.total + sum(map(storing, numbers))
+        error += _weighted_error(variable, [x - middle for x in numbers])
+        error += sum(map(storing, numbers))
         magnitude += largest * (1 + variable.total)
         blur += sum(abs(x - middle) for x in numbers) * variable.blur
     reading = Reading(weights, magnitude, sum(v.active for v in given), blur)
@@ -332,6 +335,16 @@ def _sum_stairs(
     bound = stairs_bound(made, domain, plan.start)
     plan.components.append(Neurons(given, plan.value(e, bound), made.units))
     return True
+
+
+def _weighted_error(x: Variable, weights: Sequence[float]) -> float:
+    """How far off the sum of the directions of `x`, times `weights`, can be."""
+    if not x.stepwise:
+        return max(map(abs, weights)) * x.total
+    # A step is off on both of its directions.
+    jump = max((abs(a - b) for a, b in pairwise(weights)), default=0.0)
+    own = x.total - len(x.labels) * x.blur
+    return jump * own / 2 + sum(map(abs, weights)) * x.blur
 
 
 def _number(value: object) -> bool:

@@ -115,8 +115,7 @@ def transported(weights: Weights, placement: Placement, coding: Coding) -> Weigh
         W_E=weights.W_E @ coding.T,
         W_pos=weights.W_pos @ coding.T,
         blocks=tuple(
-            _block(block, placed, coding)
-            for block, placed in zip(weights.blocks, placement.blocks)
+            _block(block, placed, coding) for block, placed in zip(weights.blocks, placement.blocks)
         ),
         W_U=W_U,
         b_U=b_U,
@@ -137,9 +136,7 @@ def _unembedding(coding: Coding, output: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _block(block: Block, placed: PlacedBlock, coding: Coding) -> Block:
-    heads = tuple(
-        _head(head, part.writes, coding) for head, part in zip(block.heads, placed.heads)
-    )
+    heads = tuple(_head(head, part.writes, coding) for head, part in zip(block.heads, placed.heads))
     mlp = None if block.mlp is None else _mlp(block.mlp, coding)
     return Block(heads, np.zeros(coding.basis.shape[1]), mlp)
 

@@ -27,8 +27,7 @@ from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.placement import PlacedBlock, Placement
 from groundtruth.compiled_models.rounding import gamma, softmax_rounding
 from groundtruth.compiled_models.transport import Coding, value_of
-from groundtruth.models import MLP, Block, Weights
-
+from groundtruth.models import Block, Weights
 
 MOST_CORNERS = 100_000
 """Combinations of values beyond which those of a variable are bounded neuron by neuron."""
@@ -153,15 +152,17 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
     bounds.written(width, size)
     if block.mlp is not None:
         lengths = np.linalg.norm(block.mlp.W_out @ bounds.coding.matrix, axis=1)
-        start, size = 0, 0.0
+        start, size, count = 0, 0.0, 0
         for part in placed.neurons:
             stop = start + len(part.units)
             asked, bias = block.mlp.W_in[:, start:stop], block.mlp.b_in[start:stop]
             _need(bounds, asked, part)
-            size += _reach(bounds, asked, bias, lengths[start:stop], part)
+            reach = _reach(bounds, asked, bias, part)
+            size += float((reach @ lengths[start:stop]).max(initial=0.0))
+            count += int((reach > 0).sum(axis=1).max(initial=0))
             start = stop
             _stand(bounds, part.writes)
-        bounds.written(len(lengths), size)
+        bounds.written(count, size)
 
 
 def _stand(bounds: Bounds, variable: Variable) -> None:
@@ -232,11 +233,9 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
     bounds.loose[head.writes] = loose + softmax_rounding(bounds.n_keys) * longest
 
 
-def _reach(
-    bounds: Bounds, asked: np.ndarray, bias: np.ndarray, lengths: np.ndarray, part: Neurons
-) -> float:
-    """The greatest sum of activations times `lengths`: convex, so that it is attained where each
-    variable that is read has one of its values, or is at one of its ends."""
+def _reach(bounds: Bounds, asked: np.ndarray, bias: np.ndarray, part: Neurons) -> np.ndarray:
+    """(corner, neuron) the greatest activations where each variable that is read has one of its
+    values, or is at one of its ends. A sum of them is convex, so that it is greatest there."""
     slack = np.zeros(len(bias))
     corners = [bias[None]]
     for variable in dict.fromkeys(part.reads):
@@ -249,7 +248,7 @@ def _reach(
             if len(corners[-1]) * len(values) > MOST_CORNERS:
                 values = values.max(axis=0, keepdims=True)
             corners.append((corners.pop()[:, None] + values[None]).reshape(-1, len(bias)))
-    return float((np.maximum(corners[0] + slack, 0) @ lengths).max(initial=0.0))
+    return np.maximum(corners[0] + slack, 0)
 
 
 def _ends(low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:

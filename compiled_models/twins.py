@@ -9,6 +9,7 @@ those of any compiled model, and agreement with the interpreter is tried.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -41,7 +42,7 @@ from groundtruth.models import Weights
 BLUR = 2.0**-17
 """How far off directions are first taken to be read."""
 
-SPARE = 1.2
+SPARE = 1.5
 """How much more than what is needed the next plan is made to bear."""
 
 MOST_FREQUENCIES = 8
@@ -85,17 +86,19 @@ class Draft:
     held: dict[str, Held]
 
 
-Way = tuple["Harmonics | None", "frozenset[str]"]
-"""What heads compare for equality by, and the variables that stay on axes."""
-
-
 @dataclass(frozen=True)
-class _Lie:
-    """How variables are to lie: on `size` coordinates, on as few as can be, or on all."""
+class _Way:
+    """A way to make a twin.
+
+    Fields:
+        code: what heads compare for equality by; None for all values.
+        kept: names of variables that stay on axes.
+        steps: see `Tolerance`.
+    """
 
     code: Harmonics | None
     kept: frozenset[str]
-    size: int | None | Literal["all"]
+    steps: bool
 
 
 def twin_of(compiled: Compiled, request: Request) -> Compiled:
@@ -127,11 +130,12 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
 def _plain(analysis: Analysis, request: Request) -> Draft:
     """The draft on as many coordinates as directions."""
     reasons = []
-    for kept in _kept(planned(analysis)):
-        draft = _draft(analysis, request, _Lie(None, kept, "all"))
+    for kept, steps in product(_kept(planned(analysis)), (True, False)):
+        draft = _draft(analysis, request, _Way(None, kept, steps), "all")
         if isinstance(draft, Draft):
             return draft
-        reasons.append(draft)
+        if draft not in reasons:
+            reasons.append(draft)
     raise _refusal(analysis, reasons)
 
 
@@ -140,17 +144,18 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     analysis, plan = compiled.analysis, planned(compiled.analysis)
     period = longest_period(plan.components)
     most = min(period // 2 - 1, MOST_FREQUENCIES)
-    codes = [None, *(harmonics(period, m, request.rng("codes")) for m in range(most, 0, -1))]
-    ways = [(code, kept) for kept in _kept(plan) for code in codes]
-    least = [1 + sum(_fewest(analysis, plan, way, request).values()) for way in ways]
+    codes: list[Harmonics | None] = [None]
+    codes += [harmonics(period, m, request.rng("codes")) for m in range(most, 0, -1)]
+    ways = [_Way(*way) for way in product(codes, _kept(plan), (True, False))]
+    least = [1 + sum(_fewest(analysis, way, request).values()) for way in ways]
     reasons = [f"{size} of {compiled.layout.d_model} coordinates: no code is small enough"]
     for way, fewest in zip(ways, least):
         if fewest <= size:
-            draft = _draft(analysis, request, _Lie(*way, size))
+            draft = _draft(analysis, request, way, size)
             if isinstance(draft, Draft):
                 return draft
             reasons[0] = f"{size} of {compiled.layout.d_model} coordinates: {draft}"
-    found = [_draft(analysis, request, _Lie(*way, None)) for way in ways]
+    found = [_draft(analysis, request, way, None) for way in ways]
     drafts = [draft for draft in found if isinstance(draft, Draft)]
     if drafts:
         smallest_draft = min(drafts, key=lambda draft: draft.coding.size)
@@ -184,10 +189,10 @@ def _kept(plan: Plan) -> list[frozenset[str]]:
     return [frozenset(), ordered] if ordered else [frozenset()]
 
 
-def _fewest(analysis: Analysis, plan: Plan, way: Way, request: Request) -> dict[Variable, int]:
-    code, kept = way
-    layout, placement, weights = _assembled(analysis, plan, code)
-    return smallest(layout, placement, weights, kept, request.rng("codes"))
+def _fewest(analysis: Analysis, way: _Way, request: Request) -> dict[Variable, int]:
+    plan = planned(analysis, Tolerance(steps=way.steps))
+    layout, placement, weights = _assembled(analysis, plan, way.code)
+    return smallest(layout, placement, weights, way.kept, request.rng("codes"))
 
 
 def _assembled(
@@ -200,22 +205,29 @@ def _assembled(
     return layout, placement, assembled(analysis, layout, placement)
 
 
-def _draft(analysis: Analysis, request: Request, lie: _Lie) -> Draft | str:
-    """A twin that bears how far off it is read, or why there is none."""
-    code, kept = lie.code, lie.kept
+def _draft(
+    analysis: Analysis, request: Request, way: _Way, size: int | Literal["all"] | None
+) -> Draft | str:
+    """A twin that bears how far off it is read, or why there is none.
+
+    Args:
+        size: how many coordinates it may have; None for as few as can be, "all" for as many as
+            directions.
+    """
+    code, kept = way.code, way.kept
     stretch = 1.0 if code is None else code.stretch
-    tolerance = Tolerance({}, BLUR, stretch, exact=kept)
+    tolerance = Tolerance({}, BLUR, stretch, exact=kept, steps=way.steps)
     for _ in range(ROUNDS):
         try:
             plan = planned(analysis, tolerance)
         except ProgramError as error:
             return "; ".join(error.reasons)
         layout, placement, weights = _assembled(analysis, plan, code)
-        if lie.size == "all":
+        if size == "all":
             codes = {v: np.eye(len(v.labels)) for v in layout.variables}
         else:
             rng = request.rng("codes")
-            codes = chosen_codes(layout, placement, weights, lie.size, kept, rng)
+            codes = chosen_codes(layout, placement, weights, size, kept, rng)
         if codes is None:
             return "copies that it needs to be exact do not fit"
         coding = _coding(layout, codes, kept, request)
@@ -233,10 +245,12 @@ def _draft(analysis: Analysis, request: Request, lie: _Lie) -> Draft | str:
             n_extra=len(decoys),
         )
         shifted = frozenset(v.name for v, c in codes.items() if c.shape[0] != c.shape[1])
-        if shifted <= tolerance.shifted and all(need <= tolerance.of(*key) for key, need in bounds.blur.items()):
+        if shifted <= tolerance.shifted and all(
+            need <= tolerance.of(*key) for key, need in bounds.blur.items()
+        ):
             return _proven(layout, placement, made, coding, decoys, bounds)
         blur = {key: SPARE * need for key, need in bounds.blur.items()}
-        tolerance = Tolerance(blur, 0.0, stretch, shifted, kept)
+        tolerance = Tolerance(blur, 0.0, stretch, shifted, kept, way.steps)
     return "what it reads is off by more the more it can bear"
 
 
