@@ -151,8 +151,14 @@ def chosen_codes(
     kept: frozenset[str],
     rng: np.random.Generator,
 ) -> dict[Variable, np.ndarray] | None:
-    """The code of each variable (labels, coordinates), `size` coordinates in all with that of
-    begin-of-sequence, or as few as can be; None if `size` is too few. Those called `kept` keep their directions."""
+    """The code of each variable (labels, coordinates); those called `kept` keep their directions.
+
+    Args:
+        size: of all with begin-of-sequence, at most; None for as few coordinates as can be.
+
+    Returns:
+        None if `size` is too few.
+    """
     codes, fewest = _codes(layout, placement, weights, {}, kept, rng)
     if size is None:
         return codes

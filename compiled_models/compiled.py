@@ -52,7 +52,7 @@ class Compiled:
     def directions(self) -> np.ndarray:
         """(direction of the layout, d_model) what each adds to the residual stream where it is 1:
         the planted dictionary. Several of a superposed variable are linearly dependent."""
-        return np.eye(self.layout.d_model) if self.coding is None else self.coding.T
+        return np.eye(self.layout.d_model) if self.coding is None else self.coding.directions
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -101,6 +101,7 @@ class Compiled:
         superpose: float | None = None,
         rotate: bool = True,
         decoys: int = 0,
+        noise: float = 0.0,
         seed: int = 0,
         n_sequences: int | None = None,
     ) -> Compiled:
@@ -111,7 +112,9 @@ class Compiled:
                 directions; None for as many. See `codes.py`.
             rotate: by a random rotation; begin-of-sequence keeps its axis.
             decoys: how many heads and neurons to add that do not matter.
-            seed: of rotation, codes, decoys and the sample of the certificate.
+            noise: how far each weight may be from what it should be, as a fraction of it. See
+                `noise.py`.
+            seed: of rotation, codes, decoys, noise and the sample of the certificate.
             n_sequences: as in `compile_program`.
 
         Raises:
@@ -128,7 +131,7 @@ class Compiled:
         """
         from groundtruth.compiled_models import twins  # which imports this file
 
-        request = twins.Request(superpose, rotate, decoys, seed, n_sequences)
+        request = twins.Request(superpose, rotate, decoys, noise, seed, n_sequences)
         return twins.twin_of(self, request)
 
     @cached_property

@@ -1,8 +1,8 @@
 """Decoys: heads and neurons that read what is there and write where nothing reads.
 
 A decoy head attends as a head of the model does and moves another variable; a decoy neuron is on
-where one of two variables has one of its values. Both write into coordinates that carry no variable, so
-that what the model does is the same to the last bit of what is read.
+where one of two variables has one of its values. Both write into coordinates that carry no
+variable, so that no reader sees them but for rounding.
 """
 
 from __future__ import annotations

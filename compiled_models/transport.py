@@ -40,12 +40,14 @@ class Coding:
         codes: of each variable, (labels, coordinates).
         free: coordinates that carry no variable.
         basis: (coordinate, d_model) orthonormal: the directions of the coordinates.
+        fixed: coordinates that are axes of the residual stream.
     """
 
     layout: Layout
     codes: Mapping[Variable, np.ndarray]
     free: int
     basis: np.ndarray
+    fixed: tuple[int, ...] = (BOS,)
 
     @cached_property
     def places(self) -> dict[Variable, slice]:
@@ -71,7 +73,7 @@ class Coding:
         return found
 
     @cached_property
-    def T(self) -> np.ndarray:
+    def directions(self) -> np.ndarray:
         """(direction of the layout, d_model)."""
         return self.matrix @ self.basis
 
@@ -112,8 +114,8 @@ def transported(weights: Weights, placement: Placement, coding: Coding) -> Weigh
     output = weights.W_U.argmax(axis=0)
     W_U, b_U = _unembedding(coding, output)
     return Weights(
-        W_E=weights.W_E @ coding.T,
-        W_pos=weights.W_pos @ coding.T,
+        W_E=weights.W_E @ coding.directions,
+        W_pos=weights.W_pos @ coding.directions,
         blocks=tuple(
             _block(block, placed, coding) for block, placed in zip(weights.blocks, placement.blocks)
         ),
@@ -163,7 +165,9 @@ def value_of(head: Head, written: Variable, coding: Coding) -> np.ndarray:
 def _mlp(mlp: MLP, coding: Coding) -> MLP:
     read = coding.read(mlp.W_in)
     W_in = coding.basis.T @ read.weights
-    return MLP(W_in, mlp.b_in + read.offset, mlp.W_out @ coding.T, mlp.b_out @ coding.T)
+    return MLP(
+        W_in, mlp.b_in + read.offset, mlp.W_out @ coding.directions, mlp.b_out @ coding.directions
+    )
 
 
 def _rows(variable: Variable) -> slice:

@@ -63,6 +63,7 @@ class Bounds:
     n_keys: int
     extra: float
     n_extra: int
+    noise: float
     off: float = 0.0
     square: float = 0.0
     stretch: float = 1.0
@@ -73,7 +74,7 @@ class Bounds:
     @property
     def unit(self) -> float:
         """How far off a reading of length 1 is."""
-        return self.off + gamma(self.coding.basis.shape[1] + 2) * self.length
+        return self.off + (gamma(self.coding.basis.shape[1] + 2) + self.noise) * self.length
 
     @property
     def length(self) -> float:
@@ -82,7 +83,9 @@ class Bounds:
 
     def written(self, n: int, size: float) -> None:
         """By `n` heads or neurons, in all at most `size`."""
-        self.off += gamma(n + self.n_extra + 3) * (size + self.extra) + gamma(1) * self.length
+        self.off += (gamma(n + self.n_extra + 3) + self.noise) * (size + self.extra) + gamma(
+            1
+        ) * self.length
 
     def held(self) -> Mapping[str, Held]:
         """What the last residual vector holds of each variable that is the value of an s-op."""
@@ -113,14 +116,16 @@ def derived(
     n_keys: int,
     extra: float,
     n_extra: int,
+    noise: float,
 ) -> Bounds:
     """The bounds of `layout_weights` on the directions of `coding`.
 
     Args:
         extra: how much else is written, as X.
         n_extra: by how many others.
+        noise: relative, of every weight; see `noise.py`.
     """
-    bounds = Bounds(coding, names, kept, n_keys, extra, n_extra)
+    bounds = Bounds(coding, names, kept, n_keys, extra, n_extra, noise)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     embedded = [variable for variable in layout.variables if variable not in written]
     for variable in layout.variables:

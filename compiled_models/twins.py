@@ -8,7 +8,8 @@ those of any compiled model, and agreement with the interpreter is tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -32,6 +33,7 @@ from groundtruth.compiled_models.components import Component
 from groundtruth.compiled_models.decoys import Decoy, with_decoys
 from groundtruth.compiled_models.layout import BOS, Layout, Variable
 from groundtruth.compiled_models.lowering import planned
+from groundtruth.compiled_models.noise import noisy
 from groundtruth.compiled_models.placement import Placement, placed
 from groundtruth.compiled_models.plan import Plan, Tolerance
 from groundtruth.compiled_models.transport import Coding, transported
@@ -44,6 +46,9 @@ BLUR = 2.0**-17
 
 SPARE = 1.5
 """How much more than what is needed the next plan is made to bear."""
+
+LEAST_NOISE = 2.0**-24
+"""Noise that float32 cannot hold."""
 
 MOST_FREQUENCIES = 8
 """Frequencies that heads compare by."""
@@ -59,6 +64,7 @@ class Request:
     superpose: float | None
     rotate: bool
     decoys: int
+    noise: float
     seed: int
     n_sequences: int | None
 
@@ -68,6 +74,8 @@ class Request:
             raise reject("superpose", share, "a number between 0 and 1, or None")
         if isinstance(self.decoys, bool) or not isinstance(self.decoys, int) or self.decoys < 0:
             raise reject("decoys", self.decoys, "a whole number >= 0")
+        if not (isinstance(self.noise, (int, float)) and 0 <= self.noise < 1):
+            raise reject("noise", self.noise, "a number from 0 to 1")
         seeds.check_seed(self.seed)
 
     def rng(self, what: str) -> np.random.Generator:
@@ -136,7 +144,7 @@ def _plain(analysis: Analysis, request: Request) -> Draft:
             return draft
         if draft not in reasons:
             reasons.append(draft)
-    raise _refusal(analysis, reasons)
+    raise _refusal(analysis, reasons + _quieter(request, lambda quiet: _plain(analysis, quiet)))
 
 
 def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
@@ -160,7 +168,20 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     if drafts:
         smallest_draft = min(drafts, key=lambda draft: draft.coding.size)
         reasons += _nearest(compiled, smallest_draft)
+    reasons += _quieter(request, lambda quiet: _superposed(compiled, quiet, size))
     raise _refusal(analysis, reasons)
+
+
+def _quieter(request: Request, draft: Callable[[Request], Draft]) -> list[str]:
+    """How much noise could be borne, within a factor of 2."""
+    noise = request.noise / 2
+    if noise < LEAST_NOISE:
+        return []
+    try:
+        draft(replace(request, noise=noise))
+    except ProgramError as error:
+        return [reason for reason in error.reasons if "noise" in reason]
+    return [f"with noise={noise:.1e} it can be proven"]
 
 
 def _nearest(compiled: Compiled, draft: Draft) -> list[str]:
@@ -233,6 +254,7 @@ def _draft(
         coding = _coding(layout, codes, kept, request)
         made = transported(weights, placement, coding)
         made, decoys = with_decoys(made, placement, coding, request.decoys, request.rng("decoys"))
+        made = noisy(made, coding, request.noise, request.rng("noise"))
         bounds = derived(
             weights,
             layout,
@@ -243,6 +265,7 @@ def _draft(
             n_keys=plan.n_keys,
             extra=sum(decoy.largest for decoy in decoys),
             n_extra=len(decoys),
+            noise=request.noise,
         )
         shifted = frozenset(v.name for v, c in codes.items() if c.shape[0] != c.shape[1])
         if shifted <= tolerance.shifted and all(
@@ -275,14 +298,14 @@ def _coding(
     free = (request.decoys + 1) // 2
     size = 1 + sum(code.shape[1] for code in codes.values()) + free
     coding = Coding(layout, codes, free, np.eye(size))
-    if not request.rotate:
-        return coding
     fixed = {BOS, *(k for v, s in coding.places.items() if v.name in kept for k in _range(s))}
+    if not request.rotate:
+        return replace(coding, fixed=tuple(sorted(fixed)))
     turned = [k for k in range(size) if k not in fixed]
     q, r = np.linalg.qr(request.rng("rotation").normal(size=(len(turned), len(turned))))
     basis = np.eye(size)
     basis[np.ix_(turned, turned)] = q * np.sign(np.diag(r))
-    return Coding(layout, codes, free, basis)
+    return Coding(layout, codes, free, basis, tuple(sorted(fixed)))
 
 
 def _range(place: slice) -> range:
