@@ -31,6 +31,9 @@ RANK = 1e-9
 TRIES = 64
 """Sets of frequencies that are tried."""
 
+ALIKE = 0.1
+"""Distance of two words, as a fraction of the length of most, below which they are alike."""
+
 STEPS, PACE = 200, 0.1
 """Steps of the repulsion that spreads code words, and their size."""
 
@@ -130,19 +133,6 @@ def _side(code: Harmonics, variable: Variable, shift: int) -> np.ndarray:
 # --- codes of variables ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What readers ask of a one-hot variable.
-
-    Fields:
-        basis: (labels, rank) orthonormal columns, without the constant.
-        fewest: the least number of coordinates on which it can lie.
-    """
-
-    basis: np.ndarray
-    fewest: int
-
-
 def chosen_codes(
     layout: Layout,
     placement: Placement,
@@ -199,7 +189,9 @@ def _codes(
             codes[variable], fewest[variable] = np.eye(n), n
             continue
         basis = _span(functionals(variable, placement, weights, codes))
-        fewest[variable] = max(basis.shape[1], min(2, n - 1), 1)
+        # Values that no reader tells apart are to be told apart all the same.
+        alike = basis.shape[1] < n - 1 and closest(basis) < ALIKE / np.sqrt(n)
+        fewest[variable] = max(basis.shape[1] + alike, min(2, n - 1), 1)
         k = fewest[variable] + extra.get(variable, 0)
         codes[variable] = _code(basis, k, rng)
     return codes, fewest
