@@ -153,7 +153,11 @@ def _copied_bound(plan: Plan, e: Aggregate, x: Variable, chosen: Choosing) -> Bo
         error = x.error + relative * size + 2 * chosen.leak * size
         return Bound(error, chosen.leak + relative, 1)
     error = x.error + relative + chosen.leak
-    return Bound(error, x.total + relative + 2 * chosen.leak, len(x.labels))
+    total = x.total + relative + 2 * chosen.leak
+    given, domain = plan.analysis.domains[e.values], plan.analysis.domains[e]
+    whole = all(value in domain.code for value in (*given.listed, *x.labels[len(given.listed) :]))
+    drift = x.drift + relative if whole else total
+    return Bound(error, total, len(x.labels), drift)
 
 
 def largest(plan: Plan, e: Aggregate, x: Variable) -> float:
@@ -208,19 +212,19 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
     reads = (*chosen.reads, x)
     head = Head(reads, shares, chosen.terms, chosen.scale, bos, preferences, moves, from_bos)
     plan.components.append(head)
-    _read_shares(plan, e, shares, [*values, default] if empty else values, error, most)
+    _read_shares(plan, e, shares, [*values, default] if empty else values, most)
 
 
 def _read_shares(
-    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], error: float, most: int
+    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], most: int
 ) -> None:
     """Each of `values` where its share is 1, and None where none is."""
-    domain, start = plan.analysis.domains[e], plan.start
+    domain, start, error = plan.analysis.domains[e], plan.start, shares.error
     none = start + domain.none_code
     low, high = (most - 1) / most + error, 1 - error
     units, worst = [Unit({}, 1.0, {none: 1.0})], 0.0
     for direction, value in zip(shares.directions, values):
-        reading = Reading({direction: 1.0}, 1 + error, 1)
+        reading = Reading({direction: 1.0}, 1 + error, 1, shares.blur)
         step = step_between(reading, low, high, (0.0, 1 + error), up=True)
         units += step.units({start + domain.code[value]: 1.0, none: -1.0})
         worst = max(worst, step.error)

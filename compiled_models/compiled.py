@@ -12,10 +12,12 @@ import numpy as np
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.batches import encode
 from groundtruth.compiled_models.certificate import Certificate
+from groundtruth.compiled_models.decoys import Decoy
 from groundtruth.compiled_models.layout import Layout
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.transport import Coding
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import InputError
 from groundtruth.models import Weights
@@ -35,6 +37,8 @@ class Compiled:
         placement: which head or neurons compute it.
         weights: in float64; `model` runs them in float32.
         certificate: proven margins, and how agreement was tried.
+        coding: of a twin, where the directions of the layout lie; None where they are axes.
+        decoys: of a twin, what reads and writes and does not matter.
     """
 
     analysis: Analysis
@@ -42,6 +46,20 @@ class Compiled:
     placement: Placement
     weights: Weights
     certificate: Certificate
+    coding: Coding | None = None
+    decoys: tuple[Decoy, ...] = ()
+
+    @property
+    def directions(self) -> np.ndarray:
+        """(direction of the layout, d_model) what each adds to the residual stream where it is 1:
+        the planted dictionary. Several of a superposed variable are linearly dependent."""
+        return np.eye(self.layout.d_model) if self.coding is None else self.coding.directions
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each of `directions` stands for, such as hist = 2."""
+        named = (f"{v.name} = {label!r}" for v in self.layout.variables for label in v.labels)
+        return ("begin-of-sequence", *named)
 
     @property
     def program(self) -> Program:
@@ -83,7 +101,48 @@ class Compiled:
 
     def describe(self) -> str:
         """Sizes, what each block computes, and the certificate."""
-        return "\n".join([str(self.sizes), str(self.placement), str(self.certificate)])
+        lines = [str(self.sizes), str(self.placement), *map(str, self.decoys)]
+        return "\n".join([*lines, str(self.certificate)])
+
+    def twin(
+        self,
+        *,
+        superpose: float | None = None,
+        rotate: bool = True,
+        decoys: int = 0,
+        noise: float = 0.0,
+        seed: int = 0,
+        n_sequences: int | None = None,
+    ) -> Compiled:
+        """A model of the same behaviour on other directions, with a certificate of its own.
+
+        Args:
+            superpose: on how many coordinates its variables lie, as a share of the layout's
+                directions; None for as many. See `codes.py`.
+            rotate: by a random rotation; begin-of-sequence keeps its axis.
+            decoys: how many heads and neurons to add that do not matter.
+            noise: how far each weight may be from what it should be, as a fraction of it. See
+                `noise.py`.
+            seed: of rotation, codes, decoys, noise and the sample of the certificate.
+            n_sequences: as in `compile_program`.
+
+        Raises:
+            InputError: an argument out of range.
+            ProgramError: no such twin can be certified; with the smallest share that can, and why.
+            Disagreement: the twin does not do what was proven of it.
+
+        Example:
+            >>> from groundtruth.compiled_models import compile_program, library
+            >>> hist = compile_program(library.program("hist"), vocab="abc", max_length=5)
+            >>> twin = hist.twin(superpose=0.7, decoys=2)
+            >>> twin.run(["aba"]), hist.sizes.d_model, twin.sizes.d_model
+            ([[2, 1, 2]], 10, 8)
+        """
+        from groundtruth.compiled_models import twins  # which imports this file
+
+        request = twins.Request(superpose, rotate, decoys, noise, seed, n_sequences)
+        # As above: two classes to pyright.
+        return twins.twin_of(self, request)  # pyright: ignore[reportArgumentType, reportReturnType]
 
     @cached_property
     def sizes(self) -> Sizes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -88,28 +89,30 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
         either = dict.fromkeys(flags, 2.0)
         units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
     error += gamma(8) * 2 * span + 8 * span * flags_error
-    made = plan.value(e, Bound(error, gamma(8) * 4 if flags else 0.0))
+    flags_blur = sum(x.blur for x in reads if x.none is not None)
+    made = plan.value(e, Bound(error, gamma(8) * 4 + 4 * flags_blur if flags else 0.0))
     plan.components.append(Neurons(reads, made, tuple(units)))
 
 
 def cleaned(plan: Plan, x: Variable) -> Variable:
     """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
     is clean enough."""
-    if x.total <= CLEAN:
+    # A gate is off by four readings itself.
+    if x.total - len(x.labels) * x.blur <= max(CLEAN, 8 * x.blur):
         return x
     if x not in plan.clean:
-        plan.clean[x] = _add_clean(plan, x)
-    return plan.clean[x]
+        _add_clean(plan, x)
+        plan.clean[x] = plan.variables[-1]
+    return plan.seen(plan.clean[x])
 
 
-def _add_clean(plan: Plan, x: Variable) -> Variable:
+def _add_clean(plan: Plan, x: Variable) -> None:
     start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
-    gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
+    gates = [gate([d], 1, error, 1, {start + k: 1.0}, x.blur) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
-    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
+    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5, one_hot=True)
     plan.components.append(Neurons((x,), made, tuple(units)))
-    return made
 
 
 def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) -> Variable:
@@ -119,14 +122,15 @@ def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) ->
     if np.prod(shape) > MOST_NEURONS:
         raise Problem(f"its selector needs {np.prod(shape)} combinations of values")
     total = sum(v.error for v in variables)
+    blur = sum(v.blur for v in variables)
     start, units, worst = plan.start, [], 0.0
     for k, codes in enumerate(np.ndindex(*shape)):
         reads = [v.direction(code) for v, code in zip(variables, codes)]
-        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0})
+        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0}, blur)
         units += made.units
         worst = max(worst, made.error)
     labels = [tuple(v.labels[c] for v, c in zip(variables, codes)) for codes in np.ndindex(*shape)]
-    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5)
+    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5, one_hot=True)
     plan.components.append(Neurons(tuple(variables), variable, tuple(units)))
     return variable
 
@@ -159,7 +163,8 @@ def stairs_bound(made: Stairs, domain: Domain, start: int) -> Bound:
     errors = made.errors
     if domain.kind == "numerical":
         return Bound(errors.get(start, 0.0) + _storing(domain), errors.get(start + 1, 0.0), 1)
-    return Bound(max(errors.values()), sum(errors.values()), len(errors))
+    # A step moves weight from one direction to the next; only what turns steps off does not.
+    return Bound(max(errors.values()), sum(errors.values()), len(errors), made.drift)
 
 
 def _storing(domain: Domain) -> float:
@@ -218,7 +223,8 @@ def _gates(cases: Sequence[Case], target: Callable[[int], Entries]) -> tuple[lis
             directions = [v.direction(member) for v, codes in parts for member in codes]
             error = sum(_error(v, codes) for v, codes in parts)
             terms = sum(min(v.active, len(codes)) for v, codes in parts)
-            made = gate(directions, len(parts), error, terms, writes)
+            blur = sum(v.blur * len(codes) for v, codes in parts)
+            made = gate(directions, len(parts), error, terms, writes, blur)
             units += made.units
             worst = max(worst, made.error)
         if len(units) > MOST_NEURONS:
@@ -256,11 +262,17 @@ def add_stairs(
     points: Sequence[float],
     errors: Sequence[float],
     codes: Sequence[int],
+    *,
+    stepwise: bool = False,
 ) -> None:
-    """`e` as a function of the number on the first direction of `x`; see `stairs`."""
+    """`e` as a function of the number on the first direction of `x`; see `stairs`.
+
+    Args:
+        stepwise: whether each step is between neighbouring codes.
+    """
     domain, reading = plan.analysis.domains[e], _number_of(x, points, errors)
     made = stairs(reading, points, errors, codes, target_of(domain, plan.start))
-    bound = stairs_bound(made, domain, plan.start)
+    bound = replace(stairs_bound(made, domain, plan.start), stepwise=stepwise)
     if is_coarse(domain, bound):
         used, start = sorted(set(codes)), plan.start
         place = {code: start + k for k, code in enumerate(used)}
@@ -281,7 +293,7 @@ def is_coarse(domain: Domain, bound: Bound) -> bool:
 
 
 def _number_of(x: Variable, points: Sequence[float], errors: Sequence[float]) -> Reading:
-    return Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1)
+    return Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1, x.blur)
 
 
 def _add_map_of_number(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
@@ -296,10 +308,10 @@ def _add_map_of_number(plan: Plan, e: Map, x: Variable, codes: list[int]) -> Non
         add_stairs(plan, e, x, points, errors, codes[:-1])
         return
     reading, target = _number_of(x, points, errors), target_of(domain, plan.start)
-    made = stairs(reading, points, errors, codes[:-1], target, [x.none], x.total)
+    made = stairs(reading, points, errors, codes[:-1], target, [x.none], x.total, x.blur)
     units, bound = list(made.units), stairs_bound(made, domain, plan.start)
     if writes := target(codes[-1]):
-        none = gate([x.none], 1, x.total, 1, writes)
+        none = gate([x.none], 1, x.total, 1, writes, x.blur)
         units += none.units
         scale = max(map(abs, writes.values()))
         bound = Bound(bound.error + scale * none.error, bound.total + none.error, bound.active + 1)
@@ -312,6 +324,8 @@ def _by_sum(
     """Compute `e` by steps on x + y or x - y, if one of them decides it with fewer neurons."""
     domains = [plan.analysis.domains[part] for part in (e.first, e.second)]
     values = [domain.listed for domain in domains]
+    if not plan.tolerance.steps and gates <= MOST_NEURONS:
+        return False
     if any(domain.none for domain in domains) or not all(_number(v) for vs in values for v in vs):
         return False
     for sign in (1, -1):
@@ -338,16 +352,18 @@ def _sum_stairs(
 ) -> bool:
     """Steps on x + sign y; False where it is off by too much for that."""
     weights: dict[int, float] = {}
-    error = magnitude = shift = 0.0
+    error = magnitude = shift = blur = 0.0
     for variable, factor in zip(given, (1, sign)):
         numbers = [factor * float(label) for label in variable.labels]
         middle = round((min(numbers) + max(numbers)) / 2)
         shift += middle
         weights |= {d: x - middle for d, x in zip(variable.directions, numbers) if x != middle}
         largest = max(abs(x - middle) for x in numbers)
-        error += largest * variable.total + sum(map(storing, numbers))
+        error += _weighted_error(variable, [x - middle for x in numbers])
+        error += sum(map(storing, numbers))
         magnitude += largest * (1 + variable.total)
-    reading = Reading(weights, magnitude, sum(v.active for v in given))
+        blur += sum(abs(x - middle) for x in numbers) * variable.blur
+    reading = Reading(weights, magnitude, sum(v.active for v in given), blur)
     domain = plan.analysis.domains[e]
     try:
         made = stairs(
@@ -364,6 +380,16 @@ def _sum_stairs(
         return False
     plan.components.append(Neurons(given, plan.value(e, bound), made.units))
     return True
+
+
+def _weighted_error(x: Variable, weights: Sequence[float]) -> float:
+    """How far off the sum of the directions of `x`, times `weights`, can be."""
+    if not x.stepwise:
+        return max(map(abs, weights)) * x.total
+    # A step is off on both of its directions.
+    jump = max((abs(a - b) for a, b in pairwise(weights)), default=0.0)
+    own = x.total - len(x.labels) * x.blur
+    return jump * own / 2 + sum(map(abs, weights)) * x.blur
 
 
 def _number(value: object) -> bool:
