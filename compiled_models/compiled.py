@@ -17,6 +17,7 @@ from groundtruth.compiled_models.layout import Layout
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.transport import Coding
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import InputError
@@ -37,8 +38,10 @@ class Compiled:
         placement: which head or neurons compute it.
         weights: in float64; `model` runs them in float32.
         certificate: proven margins, and how agreement was tried.
-        coding: of a twin, where the directions of the layout lie; None where they are axes.
+        coding: where the directions of the layout lie in the residual stream: on its axes, but
+            for twins.
         decoys: of a twin, what reads and writes and does not matter.
+        request: what a twin was asked to be; None if this is none.
     """
 
     analysis: Analysis
@@ -46,14 +49,15 @@ class Compiled:
     placement: Placement
     weights: Weights
     certificate: Certificate
-    coding: Coding | None = None
+    coding: Coding
     decoys: tuple[Decoy, ...] = ()
+    request: Request | None = None
 
     @property
     def directions(self) -> np.ndarray:
         """(direction of the layout, d_model) what each adds to the residual stream where it is 1:
         the planted dictionary. Several of a superposed variable are linearly dependent."""
-        return np.eye(self.layout.d_model) if self.coding is None else self.coding.directions
+        return self.coding.directions
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -116,6 +120,8 @@ class Compiled:
     ) -> Compiled:
         """A model of the same behaviour on other directions, with a certificate of its own.
 
+        A twin of a twin is what both calls ask for, on fresh directions: decoys and noise add up.
+
         Args:
             superpose: on how many coordinates its variables lie, as a share of the layout's
                 directions; None for as many. See `codes.py`.
@@ -140,7 +146,7 @@ class Compiled:
         """
         from groundtruth.compiled_models import twins  # which imports this file
 
-        request = twins.Request(superpose, rotate, decoys, noise, seed, n_sequences)
+        request = Request(superpose, rotate, decoys, noise, seed, n_sequences).after(self.request)
         # As above: two classes to pyright.
         return twins.twin_of(self, request)  # pyright: ignore[reportArgumentType, reportReturnType]
 

@@ -77,6 +77,15 @@ class Coding:
         """(direction of the layout, d_model)."""
         return self.matrix @ self.basis
 
+    def basis_of(self, variable: Variable) -> np.ndarray:
+        """(coordinate, d_model) orthonormal rows that span what carries `variable`."""
+        return self.basis[self.places[variable]]
+
+    def held(self, variable: Variable, x: np.ndarray) -> np.ndarray:
+        """(n, label) what the directions of `variable` hold in residual vectors x (n, d_model)."""
+        read = self.read_of(variable, np.eye(len(variable.labels)))
+        return x @ self.basis_of(variable).T @ read.weights + read.offset
+
     @cached_property
     def at_bos(self) -> np.ndarray:
         """(direction,) what each holds at begin-of-sequence, once written."""
@@ -107,6 +116,12 @@ class Coding:
         weights[BOS] = asked[BOS] + self.at_bos @ asked - self.at_bos @ self.matrix @ weights
         weights[BOS] -= offset
         return Read(weights, offset)
+
+
+def on_axes(layout: Layout) -> Coding:
+    """Every direction of the layout an axis of the residual stream."""
+    codes = {variable: np.eye(len(variable.labels)) for variable in layout.variables}
+    return Coding(layout, codes, 0, np.eye(layout.d_model), tuple(range(layout.d_model)))
 
 
 def transported(weights: Weights, placement: Placement, coding: Coding) -> Weights:

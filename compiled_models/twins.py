@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 
-from groundtruth import seeds
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.assembly import assembled
 from groundtruth.compiled_models.certificate import Readout, certified
@@ -36,9 +35,10 @@ from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.noise import noisy
 from groundtruth.compiled_models.placement import Placement, placed
 from groundtruth.compiled_models.plan import Plan, Tolerance
+from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.transport import Coding, transported
 from groundtruth.compiled_models.twin_bounds import Bounds, Held, derived
-from groundtruth.errors import ProgramError, reject
+from groundtruth.errors import ProgramError
 from groundtruth.models import Weights
 
 BLUR = 2.0**-17
@@ -55,31 +55,6 @@ MOST_FREQUENCIES = 8
 
 ROUNDS = 12
 """Plans until a twin is refused."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The arguments of `Compiled.twin`, checked."""
-
-    superpose: float | None
-    rotate: bool
-    decoys: int
-    noise: float
-    seed: int
-    n_sequences: int | None
-
-    def __post_init__(self) -> None:
-        share = self.superpose
-        if share is not None and not (isinstance(share, (int, float)) and 0 < share < 1):
-            raise reject("superpose", share, "a number between 0 and 1, or None")
-        if isinstance(self.decoys, bool) or not isinstance(self.decoys, int) or self.decoys < 0:
-            raise reject("decoys", self.decoys, "a whole number >= 0")
-        if not (isinstance(self.noise, (int, float)) and 0 <= self.noise < 1):
-            raise reject("noise", self.noise, "a number from 0 to 1")
-        seeds.check_seed(self.seed)
-
-    def rng(self, what: str) -> np.random.Generator:
-        return seeds.generator(seeds.root_of("compiled.twin", self.seed), what)
 
 
 @dataclass(frozen=True)
@@ -132,6 +107,7 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
         certificate,
         draft.coding,
         draft.decoys,
+        request,
     )
 
 

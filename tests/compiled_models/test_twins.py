@@ -16,7 +16,6 @@ from groundtruth.compiled_models.batches import Batch, sampled_sequences
 from groundtruth.compiled_models.certificate import Disagreement, Readout, certified
 from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.running import outputs_and_residual
-from groundtruth.compiled_models.transport import Coding
 from groundtruth.compiled_models.twin_bounds import Held
 from groundtruth.errors import InputError, ProgramError
 
@@ -56,15 +55,10 @@ def residual(compiled, batch: Batch) -> np.ndarray:
     return outputs_and_residual(compiled.model, tokens)[1][there]
 
 
-def coding_of(twin) -> Coding:
-    assert twin.coding is not None
-    return twin.coding
-
-
 def certify(twin, **changed):
     held = {m.name: Held(m.bound, m.margin) for m in twin.certificate.margins}
     weights = changed.pop("weights", twin.weights)
-    readout = Readout(changed.pop("coding", coding_of(twin)), held)
+    readout = Readout(changed.pop("coding", twin.coding), held)
     return certified(twin.analysis, twin.layout, weights, n=500, seed=0, readout=readout)
 
 
@@ -85,7 +79,7 @@ def test_a_twin_does_the_same_and_holds_what_its_directions_say(name, how):
         for variable in twin.layout.variables:
             source = variable.name.removesuffix(".clean")
             planted[:, variable.directions] = known[:, compiled.layout[source].directions]
-        carried = coding_of(twin).basis[: coding_of(twin).size]
+        carried = twin.coding.basis[: twin.coding.size]
         found = residual(twin, batch) @ carried.T
         np.testing.assert_allclose(found, planted @ twin.directions @ carried.T, atol=2e-3)
 
@@ -94,7 +88,7 @@ def test_a_twin_does_the_same_and_holds_what_its_directions_say(name, how):
 def test_a_rotation_leaves_no_variable_on_an_axis(name):
     twin = compiled_example(name, 6).twin(n_sequences=SAMPLE)
     np.testing.assert_allclose(
-        coding_of(twin).basis @ coding_of(twin).basis.T, np.eye(twin.sizes.d_model), atol=1e-12
+        twin.coding.basis @ twin.coding.basis.T, np.eye(twin.sizes.d_model), atol=1e-12
     )
     assert np.abs(twin.directions[1:]).max() < 0.999
     assert np.abs(twin.directions[1:, 0]).max() == 0  # begin-of-sequence keeps its axis
@@ -234,9 +228,9 @@ def test_two_swapped_code_words_are_caught():
     with pytest.raises(Disagreement, match="tokens is off by"):
         certify(twin, weights=replace(twin.weights, W_E=W_E))
     tokens = twin.layout["tokens"]
-    code = coding_of(twin).codes[tokens].copy()
+    code = twin.coding.codes[tokens].copy()
     code[[0, 1]] = code[[1, 0]]
-    coding = replace(coding_of(twin), codes={**coding_of(twin).codes, tokens: code})
+    coding = replace(twin.coding, codes={**twin.coding.codes, tokens: code})
     with pytest.raises(Disagreement, match="tokens is off by"):
         certify(twin, coding=coding)
     certify(twin)
