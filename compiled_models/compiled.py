@@ -14,6 +14,7 @@ from groundtruth.compiled_models.batches import encode
 from groundtruth.compiled_models.certificate import Certificate
 from groundtruth.compiled_models.decoys import Decoy
 from groundtruth.compiled_models.layout import Layout
+from groundtruth.compiled_models.norms import NormKind
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.program import Program
@@ -115,6 +116,7 @@ class Compiled:
         rotate: bool = True,
         decoys: int = 0,
         noise: float = 0.0,
+        norm: NormKind | None = None,
         seed: int = 0,
         n_sequences: int | None = None,
     ) -> Compiled:
@@ -129,6 +131,8 @@ class Compiled:
             decoys: how many heads and neurons to add that do not matter.
             noise: how far each weight may be from what it should be, as a fraction of it. See
                 `noise.py`.
+            norm: "layer" or "rms": before each block's heads and MLP and before the outputs. See
+                `norms.py`.
             seed: of rotation, codes, decoys, noise and the sample of the certificate.
             n_sequences: as in `compile_program`.
 
@@ -146,9 +150,10 @@ class Compiled:
         """
         from groundtruth.compiled_models import twins  # which imports this file
 
-        request = Request(superpose, rotate, decoys, noise, seed, n_sequences).after(self.request)
+        request = Request(superpose, rotate, decoys, noise, norm, seed, n_sequences)
+        both = request.after(self.request)
         # As above: two classes to pyright.
-        return twins.twin_of(self, request)  # pyright: ignore[reportArgumentType, reportReturnType]
+        return twins.twin_of(self, both)  # pyright: ignore[reportArgumentType, reportReturnType]
 
     @cached_property
     def sizes(self) -> Sizes:
@@ -184,13 +189,7 @@ class Sizes:
 
 def sizes(weights: Weights) -> Sizes:
     """The sizes of `weights`."""
-    arrays = [weights.W_E, weights.W_pos, weights.W_U, weights.b_U]
-    for block in weights.blocks:
-        arrays.append(block.b_O)
-        for h in block.heads:
-            arrays += [h.W_Q, h.b_Q, h.W_K, h.b_K, h.W_V, h.b_V, h.W_O]
-        if (mlp := block.mlp) is not None:
-            arrays += [mlp.W_in, mlp.b_in, mlp.W_out, mlp.b_out]
+    arrays = weights.arrays().values()
     return Sizes(
         weights.d_model,
         tuple(len(block.heads) for block in weights.blocks),

@@ -110,12 +110,20 @@ def site_truth(compiled: Compiled, site: str, inputs: Inputs) -> Site:
         np.array(directions),
         population.firing_probability,
         population.magnitude,
-        np.zeros(compiled.weights.d_model),
+        _bias(compiled, site),
         names=tuple(names),
         site=site,
         population=population,
     )
     return Site(truth, x)
+
+
+def _bias(compiled: Compiled, site: str) -> np.ndarray:
+    """What every activation of `site` holds."""
+    ballast = compiled.coding.ballast
+    if ballast is None or not (site == "hook_embed" or _upto(site, compiled.placement)):
+        return np.zeros(compiled.weights.d_model)
+    return ballast
 
 
 def sites(compiled: Compiled) -> list[str]:
@@ -154,6 +162,8 @@ def variables_at(compiled: Compiled, site: str) -> list[Variable]:
 
 def _upto(site: str, placement: Placement) -> list[str]:
     """Sites of the residual stream whose variables are there at `site`; none if it is no such."""
+    if site in EMBEDDINGS:
+        return []
     order, (_, block, hook) = residual_sites(placement), site.split(".")
     if hook == "hook_resid_pre" and int(block):
         site = f"blocks.{int(block) - 1}.hook_resid_post"
@@ -216,8 +226,6 @@ def _features(
 
 def _of_decoys(compiled: Compiled, site: str, inputs: Inputs) -> Iterator[Feature]:
     """What decoys have written at `site`."""
-    if site in EMBEDDINGS:
-        return
     for number, decoy in enumerate(compiled.decoys):
         block = f"blocks.{decoy.block}"
         added, stream, hook = ("attn_out", "mid", "attn.hook_result")

@@ -17,8 +17,8 @@ from groundtruth.mechanism_truth import Mechanism, MechanismTruth
 from groundtruth.models import Weights
 from groundtruth.models.model_files import weights_of
 
-MARKER, UNEMBEDDING = "begin-of-sequence", "unembedding"
-"""The two components that belong to no expression."""
+MARKER, UNEMBEDDING, NORMS = "begin-of-sequence", "unembedding", "norms"
+"""Components that belong to no expression; `norms` with the ballast that they need."""
 
 _SEQUENCES = 512  # that are run at a time
 
@@ -73,6 +73,9 @@ def _shares(compiled: Compiled, weights: Mapping[str, np.ndarray]) -> Iterator[S
             yield f"decoy {number}", array, _alone(weights[array], index)
     for array in ("W_U", "b_U"):
         yield UNEMBEDDING, array, weights[array]
+    for array in weights:
+        if "norm" in array:
+            yield NORMS, array, weights[array]
 
 
 def _embedded(
@@ -81,9 +84,13 @@ def _embedded(
     """Each its own coordinates; what noise put elsewhere is of the first."""
     left = whole
     if array == "W_E":
-        marker = _alone(whole, np.s_[:, BOS])
+        marker = _alone(whole, np.s_[:, np.flatnonzero(compiled.coding.basis[BOS])])
         yield MARKER, array, marker
         left = left - marker
+        if compiled.coding.ballast is not None:
+            ballast = _alone(whole, np.s_[:, np.flatnonzero(compiled.coding.ballast)])
+            yield NORMS, array, ballast
+            left = left - ballast
     for part in here[1:]:
         basis = compiled.coding.basis_of(part.writes)
         share = whole @ basis.T @ basis

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from groundtruth import seeds
+from groundtruth.compiled_models.norms import NormKind
 from groundtruth.errors import reject
 
 
@@ -19,6 +20,7 @@ class Request:
     rotate: bool
     decoys: int
     noise: float
+    norm: NormKind | None
     seed: int
     n_sequences: int | None
 
@@ -30,6 +32,8 @@ class Request:
             raise reject("decoys", self.decoys, "a whole number >= 0")
         if not (isinstance(self.noise, (int, float)) and 0 <= self.noise < 1):
             raise reject("noise", self.noise, "a number from 0 to 1")
+        if self.norm not in (None, "layer", "rms"):
+            raise reject("norm", self.norm, '"layer", "rms" or None')
         seeds.check_seed(self.seed)
 
     def after(self, earlier: Request | None) -> Request:
@@ -42,6 +46,7 @@ class Request:
             rotate=self.rotate or earlier.rotate,
             decoys=self.decoys + earlier.decoys,
             noise=self.noise + earlier.noise,
+            norm=earlier.norm if self.norm is None else self.norm,
         )
 
     def description(self) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Coding:
         codes: of each variable, (labels, coordinates).
         free: coordinates that carry no variable.
         basis: (coordinate, d_model) orthonormal: the directions of the coordinates.
-        fixed: coordinates that are axes of the residual stream.
+        fixed: coordinates that are axes of the residual stream, or pairs of them; see `norms.py`.
+        ballast: (d_model,) what every position carries beside them.
     """
 
     layout: Layout
@@ -48,6 +49,7 @@ class Coding:
     free: int
     basis: np.ndarray
     fixed: tuple[int, ...] = (BOS,)
+    ballast: np.ndarray | None = None
 
     @cached_property
     def places(self) -> dict[Variable, slice]:

@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from groundtruth import models
 from groundtruth.compiled_models.codes import closest
 from groundtruth.compiled_models.components import Component, Head, Neurons
 from groundtruth.compiled_models.expressions import Expression
-from groundtruth.compiled_models.layout import Layout, Variable
+from groundtruth.compiled_models.layout import BOS, Layout, Variable
 from groundtruth.compiled_models.placement import PlacedBlock, Placement
-from groundtruth.compiled_models.rounding import gamma, softmax_rounding
+from groundtruth.compiled_models.rounding import gamma, softmax_rounding, unevenness
 from groundtruth.compiled_models.transport import Coding, value_of
 from groundtruth.models import Block, Weights
 
@@ -64,6 +65,7 @@ class Bounds:
     extra: float
     n_extra: int
     noise: float
+    norm: float
     off: float = 0.0
     square: float = 0.0
     stretch: float = 1.0
@@ -74,7 +76,9 @@ class Bounds:
     @property
     def unit(self) -> float:
         """How far off a reading of length 1 is."""
-        return self.off + (gamma(self.coding.basis.shape[1] + 2) + self.noise) * self.length
+        # LayerNorm needs a few coordinates more.
+        terms = gamma(self.coding.basis.shape[1] + len(self.coding.fixed) + 5)
+        return self.off + (terms + self.noise + self.norm) * self.length
 
     @property
     def length(self) -> float:
@@ -117,6 +121,7 @@ def derived(
     extra: float,
     n_extra: int,
     noise: float,
+    norm: float,
 ) -> Bounds:
     """The bounds of `layout_weights` on the directions of `coding`.
 
@@ -124,8 +129,9 @@ def derived(
         extra: how much else is written, as X.
         n_extra: by how many others.
         noise: relative, of every weight; see `noise.py`.
+        norm: relative, of every number that is read, begin-of-sequence too; see `norms.py`.
     """
-    bounds = Bounds(coding, names, kept, n_keys, extra, n_extra, noise)
+    bounds = Bounds(coding, names, kept, n_keys, extra, n_extra, noise, norm)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     embedded = [variable for variable in layout.variables if variable not in written]
     for variable in layout.variables:
@@ -148,6 +154,8 @@ def _add_block(bounds: Bounds, block: Block, placed: PlacedBlock) -> None:
             _need(bounds, weights.W_Q[:, 1:], part)
     for weights, part in zip(block.heads, placed.heads):
         _move(bounds, value_of(weights, part.writes, bounds.coding), part)
+        if bounds.norm:
+            _weigh_bos(bounds, weights, part)
     size, width = 0.0, 0
     for part in placed.heads:
         k = bounds.coding.codes[part.writes].shape[1]
@@ -236,6 +244,17 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
         bounds.ranges[head.writes] = (low, high)
     longest = _longest(bounds.coding, head.writes, bounds.ranges[head.writes])
     bounds.loose[head.writes] = loose + softmax_rounding(bounds.n_keys) * longest
+
+
+def _weigh_bos(bounds: Bounds, weights: models.Head, head: Head) -> None:
+    """How loose a head is since a norm scales begin-of-sequence, whose score and value are read
+    exactly without one."""
+    queries = np.abs(weights.b_Q) + np.abs(weights.W_Q).max(axis=0)
+    score = float(np.abs(bounds.coding.read(weights.W_K).weights[BOS]) @ queries)
+    moved = value_of(weights, head.writes, bounds.coding)
+    value = float(np.linalg.norm(bounds.coding.read(moved).weights[BOS]))
+    longest = _longest(bounds.coding, head.writes, bounds.ranges[head.writes])
+    bounds.loose[head.writes] += unevenness(bounds.norm * score) * longest + bounds.norm * value
 
 
 def _reach(bounds: Bounds, asked: np.ndarray, bias: np.ndarray, part: Neurons) -> np.ndarray:

@@ -33,6 +33,7 @@ from groundtruth.compiled_models.decoys import Decoy, with_decoys
 from groundtruth.compiled_models.layout import BOS, Layout, Variable
 from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.noise import noisy
+from groundtruth.compiled_models.norms import RELATIVE, normed
 from groundtruth.compiled_models.placement import Placement, placed
 from groundtruth.compiled_models.plan import Plan, Tolerance
 from groundtruth.compiled_models.request import Request
@@ -114,7 +115,7 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
 def _plain(analysis: Analysis, request: Request) -> Draft:
     """The draft on as many coordinates as directions."""
     reasons = []
-    for kept, steps in product(_kept(planned(analysis)), (True, False)):
+    for kept, steps in product(_kept(planned(analysis), request), (True, False)):
         draft = _draft(analysis, request, _Way(None, kept, steps), "all")
         if isinstance(draft, Draft):
             return draft
@@ -130,7 +131,7 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     most = min(period // 2 - 1, MOST_FREQUENCIES)
     codes: list[Harmonics | None] = [None]
     codes += [harmonics(period, m, request.rng("codes")) for m in range(most, 0, -1)]
-    ways = [_Way(*way) for way in product(codes, _kept(plan), (True, False))]
+    ways = [_Way(*way) for way in product(codes, _kept(plan, request), (True, False))]
     least = [1 + sum(_fewest(analysis, way, request).values()) for way in ways]
     reasons = [f"{size} of {compiled.layout.d_model} coordinates: no code is small enough"]
     for way, fewest in zip(ways, least):
@@ -180,8 +181,13 @@ def _nearest(compiled: Compiled, draft: Draft) -> list[str]:
     ]
 
 
-def _kept(plan: Plan) -> list[frozenset[str]]:
-    """What may have to stay on axes: nothing, or what heads compare by order."""
+def _kept(plan: Plan, request: Request) -> list[frozenset[str]]:
+    """What may have to stay on axes: nothing, or what heads compare by order.
+
+    Under a norm nothing is exact on an axis either.
+    """
+    if request.norm is not None:
+        return [frozenset()]
     ordered = ordering(plan.components)
     return [frozenset(), ordered] if ordered else [frozenset()]
 
@@ -242,11 +248,17 @@ def _draft(
             extra=sum(decoy.largest for decoy in decoys),
             n_extra=len(decoys),
             noise=request.noise,
+            norm=0.0 if request.norm is None else RELATIVE,
         )
         shifted = frozenset(v.name for v, c in codes.items() if c.shape[0] != c.shape[1])
         if shifted <= tolerance.shifted and all(
             need <= tolerance.of(*key) for key, need in bounds.blur.items()
         ):
+            if request.norm is not None:
+                made, placed_anew = normed(made, coding, request.norm, bounds.length)
+                moved = coding.basis.T @ placed_anew.basis
+                decoys = tuple(replace(d, direction=d.direction @ moved) for d in decoys)
+                coding = placed_anew
             return _proven(layout, placement, made, coding, decoys, bounds)
         blur = {key: SPARE * need for key, need in bounds.blur.items()}
         tolerance = Tolerance(blur, 0.0, stretch, shifted, kept, way.steps)

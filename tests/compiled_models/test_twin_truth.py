@@ -23,22 +23,24 @@ from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.compiled_models.transport import on_axes
 from groundtruth.errors import InputError, UnknownName
 
-TWINS = {
-    "hist": {"superpose": 0.7, "decoys": 3, "noise": 2.0**-24},
-    "reverse": {"superpose": 0.8, "decoys": 3},
-    "frac_prevs": {"superpose": 0.8},
-    "induction": {"superpose": 0.7, "decoys": 2, "noise": 2.0**-24},
-    "sort_unique": {"superpose": 0.75, "decoys": 3},
-    "detect_pattern": {"superpose": 0.65, "rotate": False},
-}
+TWINS = [
+    ("hist", {"superpose": 0.7, "decoys": 3, "noise": 2.0**-24}),
+    ("reverse", {"superpose": 0.8, "decoys": 3}),
+    ("frac_prevs", {"superpose": 0.8}),
+    ("induction", {"superpose": 0.7, "decoys": 2, "noise": 2.0**-24}),
+    ("sort_unique", {"superpose": 0.75, "decoys": 3}),
+    ("detect_pattern", {"superpose": 0.65, "rotate": False}),
+    ("hist", {"superpose": 0.7, "norm": "rms", "decoys": 1}),
+    ("sort_unique", {"superpose": 0.9, "norm": "layer", "decoys": 2, "noise": 2.0**-24}),
+]
 
 
-@pytest.fixture(scope="module", params=TWINS)
+@pytest.fixture(scope="module", params=TWINS, ids=lambda case: case[0])
 def twin(request):
-    name = request.param
+    name, how = request.param
     program, vocab = library.example_program(name), library.entry(name).vocab
     compiled = compile_program(program, vocab=vocab, max_length=6, closed=True, n_sequences=64)
-    return compiled.twin(**TWINS[name], n_sequences=64)
+    return compiled.twin(**how, n_sequences=64)
 
 
 def test_directions_times_codes_are_the_activations_at_every_site(twin):
@@ -50,7 +52,8 @@ def test_directions_times_codes_are_the_activations_at_every_site(twin):
             assert "nothing is written there" in str(error)
             continue
         x, codes = world.sample(300)
-        found = codes @ world.truth.features.directions
+        truth = world.truth.features
+        found = codes @ truth.directions + truth.bias
         # Copies that are read as 0 or 1 are off by what they may be; sums of them by a little more.
         assert np.abs(x.numpy() - found).max() <= 1e-4
         tried += 1
@@ -60,11 +63,11 @@ def test_directions_times_codes_are_the_activations_at_every_site(twin):
 def test_the_axes_of_the_layout_are_not_its_directions(twin):
     # The specimen: what was compiled, said of the twin.
     testbed = twin.testbed
-    widened = replace(twin, coding=replace(twin.coding, basis=np.eye(len(twin.coding.basis))))
+    widened = replace(twin, coding=replace(twin.coding, basis=np.eye(*twin.coding.basis.shape)))
     inputs = uniform_inputs(len(twin.analysis.vocab), 6, n=50, seed=0)
     wrong = site_truth(widened, testbed.last_site, inputs)
     x, codes = wrong.draw(np.random.default_rng(0), 200)
-    off = np.abs(x - codes @ wrong.truth.directions).max()
+    off = np.abs(x - codes @ wrong.truth.directions - wrong.truth.bias).max()
     assert (off > 0.1) == twin.request.rotate
 
 
@@ -73,7 +76,7 @@ def test_fewer_dimensions_than_features_even_without_sums_to_one(twin):
     values = {v.name: len(v.labels) for v in twin.layout.variables if v.one_hot}
     spanned = {v.name: twin.coding.codes[v].shape[1] for v in twin.layout.variables if v.one_hot}
     assert np.linalg.norm(truth.directions, axis=1) == pytest.approx(1)
-    assert twin.weights.d_model < len(twin.directions) + len(twin.decoys)
+    assert twin.coding.size < len(twin.directions)
     # A head that compares by order asks for every value: frac_prevs reads nothing else.
     fewer = any(spanned[name] < values[name] - 1 for name in values)
     assert fewer == (twin.program.name != "frac_prevs")
@@ -121,12 +124,12 @@ def test_parts_are_connected_as_their_reads_say(twin):
 
 def test_a_twin_comes_back_as_it_was(twin, tmp_path):
     name = twin.program.name
-    chosen = {"twin": {**TWINS[name], "n_sequences": 64}, "n_inputs": 100, "max_length": 6}
+    chosen = {"twin": twin.request.description(), "n_inputs": 100, "max_length": 6}
     testbed = CompiledPreset(name).model(**chosen)
     save_compiled(testbed, tmp_path)
     again = load_compiled(tmp_path)
     assert (again.hash, again.recipe) == (testbed.hash, testbed.recipe)
-    assert again.compiled.decoys == () or len(again.compiled.decoys) == TWINS[name]["decoys"]
+    assert len(again.compiled.decoys) == len(twin.decoys)
     site = testbed.last_site
     assert again.at(site).hash == testbed.at(site).hash
 
