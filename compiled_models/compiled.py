@@ -85,11 +85,17 @@ class Compiled:
         # Pyright reads this file by two paths, and sees two classes.
         return model_testbed(self)  # pyright: ignore[reportArgumentType]
 
-    def run(self, sequences: Sequence[Sequence[Value]]) -> list[list[Value]]:
+    def run(
+        self, sequences: Sequence[Sequence[Value]], *, of: str | None = None
+    ) -> list[list[Value]]:
         """The program's output on each sequence, by the model.
+
+        Args:
+            of: name of another s-op, to read its values off the last residual vector.
 
         Raises:
             InputError: a sequence that is empty or too long, or a token not in the vocabulary.
+            UnknownName: no such s-op.
         """
         from groundtruth.compiled_models import running  # loads torch
 
@@ -100,8 +106,14 @@ class Compiled:
             raise InputError(f"sequences: expected 1 to {longest} tokens in each, got {given}.")
         if not len(batch):
             return []
-        outputs = running.outputs(self.model, model_tokens(batch, self.weights))
-        domain = self.analysis.domains[self.program.output]
+        tokens = model_tokens(batch, self.weights)
+        if of is None:
+            outputs = running.outputs(self.model, tokens)
+            domain = self.analysis.domains[self.program.output]
+        else:
+            variable, domain = self.layout[of], self.analysis[of]
+            _, residual = running.outputs_and_residual(self.model, tokens)
+            outputs = self.coding.held(variable, residual.astype(float))
         return told_apart(domain, outputs).lists(batch.lengths)
 
     def describe(self) -> str:

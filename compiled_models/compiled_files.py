@@ -122,6 +122,7 @@ def _program(path: Path, body: dict[str, Any], given: Program | None) -> Program
             )
         name = body["recipe"]["name"].removeprefix("compiled/")
         given = library.program(name, *parameters["arguments"])
+        given = given.beside(*map(library.example_program, parameters["beside"]))
     if str(given) != body["program"]:
         raise InputError(
             f"{files.shown(path)}: expected the program\n{body['program']}\ngot\n{given}"

@@ -44,6 +44,7 @@ class CompiledPreset:
         entry = library.entry(self.program)
         return {
             "arguments": list(entry.arguments),
+            "beside": [],
             "vocab": list(entry.vocab),
             "max_length": MAX_LENGTH,
             "closed": True,
@@ -57,7 +58,8 @@ class CompiledPreset:
 
         Args:
             seed: of the inputs, where not all are listed, and of all streams.
-            changes: "arguments" of the program, "vocab", "max_length", "closed" (see
+            changes: "arguments" of the program, "beside", names of other programs of the library
+                that the model computes as well, "vocab", "max_length", "closed" (see
                 `compile_program`), "n_inputs", "twin": arguments of `Compiled.twin`, as
                 {"superpose": 0.5}.
 
@@ -68,7 +70,9 @@ class CompiledPreset:
         chosen = self._changed(changes)
         site = chosen.pop("site")
         compiled = compile_program(
-            library.program(self.program, *chosen["arguments"]),
+            library.program(self.program, *chosen["arguments"]).beside(
+                *map(library.example_program, chosen["beside"])
+            ),
             vocab=tuple(chosen["vocab"]),
             max_length=chosen["max_length"],
             closed=chosen["closed"],
