@@ -11,6 +11,7 @@ interpreters run it and agree: a plain one (`program(sequence)`), a vectorised o
     Map                  where the function returns it         its default (None)
     SequenceMap          where the function returns it         None
     LinearSequenceMap    never by itself                       None
+    Vote                 where no two of three agree           None is one more value
     Select               a pair is chosen or not               the pair is not chosen
     and, or, not         pair by pair, of the above            `not` chooses it
     SelectorWidth        never; 0 where nothing is chosen      -
@@ -74,6 +75,7 @@ from groundtruth.compiled_models.expressions import (
     SequenceMap,
     SOp,
     Tokens,
+    Vote,
     categorical,
     everything,
     indices,
@@ -143,6 +145,7 @@ __all__ = [
     "SequenceMap",
     "Tokens",
     "Variable",
+    "Vote",
     "analyse",
     "categorical",
     "compile_program",

@@ -27,6 +27,7 @@ from groundtruth.compiled_models.expressions import (
     SequenceMap,
     SOp,
     Tokens,
+    Vote,
 )
 from groundtruth.compiled_models.findings import Findings, Problem
 from groundtruth.compiled_models.pointwise_domains import (
@@ -34,6 +35,7 @@ from groundtruth.compiled_models.pointwise_domains import (
     map_values,
     select_table,
     sequence_map_values,
+    vote_values,
 )
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import READERS, Value, check_max_length, check_vocab
@@ -177,6 +179,8 @@ def _rule(e: Expression, found: Findings) -> None:
             sequence_map_values(e, found)
         case LinearSequenceMap():
             linear_values(e, found)
+        case Vote():
+            vote_values(e, found)
         case Select():
             select_table(e, found)
         case SelectorWidth():

@@ -15,6 +15,7 @@ import numpy as np
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.batches import Batch
 from groundtruth.compiled_models.columns import Column, aggregated, counted, linear, looked_up
+from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import (
     Aggregate,
     Constant,
@@ -31,6 +32,7 @@ from groundtruth.compiled_models.expressions import (
     SequenceMap,
     SOp,
     Tokens,
+    Vote,
 )
 from groundtruth.errors import InputError, UnknownName, reject
 
@@ -164,12 +166,24 @@ class _Run:
                 return looked_up(domain, tables[e].ravel()[pairs])
             case LinearSequenceMap():
                 return linear(e, self.column(e.first), self.column(e.second), domain)
+            case Vote():
+                return looked_up(domain, self._voted(e, domain))
             case SelectorWidth():
                 codes = [domain.code.get(k, -1) for k in range(self.width + 1)]
                 return looked_up(domain, np.array(codes)[counted(self._seen(e.selector))])
             case Aggregate():
                 return aggregated(e, self._seen(e.selector), self.column(e.values), domain)
         raise AssertionError(f"no rule for {e!r}")
+
+    def _voted(self, e: Vote, domain: Domain) -> np.ndarray:
+        """The codes of what two agree on."""
+        three = []
+        for column in map(self.column, (e.first, e.second, e.third)):
+            known = [domain.code.get(value, -1) for value in (*column.domain.listed, None)]
+            three.append(np.array(known)[column.codes()])
+        first, second, third = np.broadcast_arrays(*three)
+        agreed = (first == second) | (first == third)
+        return np.where(agreed, first, np.where(second == third, second, domain.none_code))
 
     def _seen(self, selector: Selector) -> np.ndarray:
         """(query, key, batch) which keys are chosen, exist and may be seen."""

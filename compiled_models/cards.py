@@ -19,6 +19,7 @@ from groundtruth.compiled_models.expressions import (
     SelectorWidth,
     SequenceMap,
     Tokens,
+    Vote,
 )
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.values import Value, check_vocab
@@ -65,7 +66,7 @@ def difficulty(program: Program, vocab: Sequence[Value] | str) -> Card:
     most = max((k for k in range(1, 9) if n_sequences(n_tokens, k) <= MOST_SEQUENCES), default=1)
     made = [e for e in program.expressions if not isinstance(e, (Tokens, Indices))]
     attending = [e for e in made if isinstance(e, (Aggregate, SelectorWidth))]
-    pointwise = [e for e in made if isinstance(e, (Map, SequenceMap, LinearSequenceMap))]
+    pointwise = [e for e in made if isinstance(e, (Map, SequenceMap, LinearSequenceMap, Vote))]
     depth: dict[Expression, int] = {}
     for e in program.expressions:
         before = max((depth[parent] for parent in e.parents), default=0)

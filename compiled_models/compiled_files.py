@@ -20,6 +20,7 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import uniform_inputs
 from groundtruth.compiled_models.parts import parts
+from groundtruth.compiled_models.presets import variant
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.testbed import CompiledTestbed
 from groundtruth.compiled_models.twin_bounds import Held
@@ -122,7 +123,7 @@ def _program(path: Path, body: dict[str, Any], given: Program | None) -> Program
             )
         name = body["recipe"]["name"].removeprefix("compiled/")
         given = library.program(name, *parameters["arguments"])
-        given = given.beside(*map(library.example_program, parameters["beside"]))
+        given = variant(given, parameters)
     if str(given) != body["program"]:
         raise InputError(
             f"{files.shown(path)}: expected the program\n{body['program']}\ngot\n{given}"

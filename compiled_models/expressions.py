@@ -220,6 +220,31 @@ class LinearSequenceMap(SOp):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Vote(SOp):
+    """The value that two of three categorical s-ops share at least; None where no two do.
+
+    Example:
+        >>> from groundtruth.compiled_models import Program
+        >>> Program(Vote(tokens, Map(str.upper, tokens), tokens))("ab")
+        ['a', 'b']
+    """
+
+    word: ClassVar[str] = "vote"
+
+    first: SOp
+    second: SOp
+    third: SOp
+
+    def _check(self) -> None:
+        for which in ("first", "second", "third"):
+            _check_sop(which, getattr(self, which))
+
+    @property
+    def parents(self) -> tuple[Expression, ...]:
+        return (self.first, self.second, self.third)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class SelectorWidth(SOp):
     """How many positions the selector chooses; never None."""
 

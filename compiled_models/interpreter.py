@@ -23,6 +23,7 @@ from groundtruth.compiled_models.expressions import (
     SelectorWidth,
     SequenceMap,
     Tokens,
+    Vote,
 )
 from groundtruth.compiled_models.values import READERS, Value, category, number
 from groundtruth.errors import reject
@@ -83,6 +84,9 @@ def _rows(e: Expression, found: dict[Expression, Rows], sequence: Rows, causal: 
                 None if None in (x, y) else number(e.first_factor * x + e.second_factor * y)
                 for x, y in zip(found[e.first], found[e.second])
             ]
+        case Vote():
+            three = zip(found[e.first], found[e.second], found[e.third])
+            return [a if a in (b, c) else b if b == c else None for a, b, c in three]
         case Select():
             return [
                 [None not in (key, query) and bool(e.function(key, query)) for key in found[e.keys]]

@@ -18,6 +18,7 @@ from groundtruth.compiled_models.expressions import (
     SequenceMap,
     SOp,
     Tokens,
+    Vote,
 )
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.plan import Bound, Plan, Tolerance
@@ -26,6 +27,7 @@ from groundtruth.compiled_models.pointwise import (
     add_linear,
     add_map,
     add_sequence_map,
+    add_vote,
 )
 from groundtruth.compiled_models.rounding import storing
 from groundtruth.compiled_models.sums import add_sum
@@ -83,6 +85,8 @@ def _add(plan: Plan, e: Expression) -> None:
             add_sequence_map(plan, e)
         case LinearSequenceMap():
             add_linear(plan, e)
+        case Vote():
+            add_vote(plan, e)
         case SelectorWidth():
             add_width(plan, e)
         case Aggregate() if not selection(plan, e.selector).conjunctions():

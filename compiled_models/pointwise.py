@@ -12,7 +12,7 @@ import numpy as np
 
 from groundtruth.compiled_models.components import Entries, Neurons, Unit
 from groundtruth.compiled_models.domains import Domain
-from groundtruth.compiled_models.expressions import LinearSequenceMap, Map, SequenceMap, SOp
+from groundtruth.compiled_models.expressions import LinearSequenceMap, Map, SequenceMap, SOp, Vote
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.layout import Variable
 from groundtruth.compiled_models.plan import Bound, Plan, decision_margin
@@ -23,6 +23,7 @@ from groundtruth.compiled_models.steps import (
     Reading,
     Stairs,
     gate,
+    negated,
     stairs,
 )
 
@@ -61,6 +62,32 @@ def add_sequence_map(plan: Plan, e: SequenceMap) -> None:
     cases = min(_pairs(x, y, table), _pairs(y, x, table.T), key=len)
     if not _by_sum(plan, e, (x, y), table, len(cases)):
         _add_gates(plan, e, (x, y), cases)
+
+
+def add_vote(plan: Plan, e: Vote) -> None:
+    """For each value what is on where two of the three say so, whatever the third does.
+
+    It is flat about every number of votes, so what one of them is replaced by need be no value.
+    """
+    domain = plan.analysis.domains[e]
+    voters = [plan.values[s] for s in e.parents if isinstance(s, SOp)]
+    if sum(v.error for v in voters) > MOST_ERROR:
+        voters = [cleaned(plan, v) for v in voters]
+    error, blur = (sum(getattr(v, which) for v in voters) for which in ("error", "blur"))
+    if error > MOST_ERROR:
+        raise Problem(f"what it reads can be off by {error:.2f}, too much to count votes")
+    units = [Unit({}, 1.0, {plan.start + domain.none_code: 1.0})] if domain.none else []
+    for code, value in enumerate(domain.listed):
+        reads = [v.directions[v.labels.index(value)] for v in voters if value in v.labels]
+        writes = {plan.start + code: 1.0}
+        if domain.none:
+            writes[plan.start + domain.none_code] = -1.0
+        units.append(Unit(dict.fromkeys(reads, 2.0), -2.5, writes))
+        units.append(Unit(dict.fromkeys(reads, 2.0), -3.5, negated(writes)))
+    # Both add up terms of at most 6 in all; what they leave is at most 3.5 + 2.5 and 1.
+    rounding = 2 * gamma(4) * 12 + gamma(4) * 7 + 4 * blur
+    made = plan.value(e, Bound(rounding, 2 * rounding, 2 if domain.none else 1))
+    plan.components.append(Neurons(tuple(voters), made, tuple(units)))
 
 
 def add_linear(plan: Plan, e: LinearSequenceMap) -> None:

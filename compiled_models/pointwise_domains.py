@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from fractions import Fraction
 from typing import cast
 
@@ -25,6 +26,7 @@ from groundtruth.compiled_models.expressions import (
     Select,
     SequenceMap,
     SOp,
+    Vote,
 )
 from groundtruth.compiled_models.findings import (
     MOST_ENTRIES,
@@ -68,6 +70,26 @@ def sequence_map_values(e: SequenceMap, found: Findings) -> None:
     table = np.full(shape, -1, dtype=np.int64)
     table[x, y] = _codes(found.domains[e], results)
     found.tables[e] = table
+
+
+def vote_values(e: Vote, found: Findings) -> None:
+    """Those of any of the three, and None; of three copies of one thing, its own."""
+    if not found.closed and _copies(e):
+        found.domains[e] = found.domains[e.first]
+        if e.first in found.local:
+            found.local[e] = found.local[e.first]
+        return
+    values = {value for s in (e.first, e.second, e.third) for value in found.domains[s].listed}
+    found.domains[e] = listed(e.kind, distinct(e, {*values, None}), exact=False)
+
+
+def _copies(e: Vote) -> bool:
+    """Whether all three compute one thing of one thing, but for their names."""
+    held = [
+        [type(s), *(getattr(s, f.name) for f in fields(s) if f.name != "name")]
+        for s in (e.first, e.second, e.third)
+    ]
+    return held[0] == held[1] == held[2]
 
 
 def select_table(e: Select, found: Findings) -> None:

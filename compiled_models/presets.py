@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from groundtruth.compiled_models import library
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import N_INPUTS
+from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.testbed import SOURCE, CompiledTestbed, model_testbed
 from groundtruth.errors import UnknownName, reject
@@ -45,6 +47,7 @@ class CompiledPreset:
         return {
             "arguments": list(entry.arguments),
             "beside": [],
+            "redundant": [],
             "vocab": list(entry.vocab),
             "max_length": MAX_LENGTH,
             "closed": True,
@@ -59,7 +62,8 @@ class CompiledPreset:
         Args:
             seed: of the inputs, where not all are listed, and of all streams.
             changes: "arguments" of the program, "beside", names of other programs of the library
-                that the model computes as well, "vocab", "max_length", "closed" (see
+                that the model computes as well, "redundant", names of s-ops that are computed three
+                times, "vocab", "max_length", "closed" (see
                 `compile_program`), "n_inputs", "twin": arguments of `Compiled.twin`, as
                 {"superpose": 0.5}.
 
@@ -70,9 +74,7 @@ class CompiledPreset:
         chosen = self._changed(changes)
         site = chosen.pop("site")
         compiled = compile_program(
-            library.program(self.program, *chosen["arguments"]).beside(
-                *map(library.example_program, chosen["beside"])
-            ),
+            variant(library.program(self.program, *chosen["arguments"]), chosen),
             vocab=tuple(chosen["vocab"]),
             max_length=chosen["max_length"],
             closed=chosen["closed"],
@@ -97,6 +99,14 @@ class CompiledPreset:
             if key not in known:
                 raise UnknownName(f"parameter of {self.name}", key, known)
         return {**known, **changes}
+
+
+def variant(program: Program, chosen: Mapping[str, Any]) -> Program:
+    """`program` with others beside it, and what is to be redundant."""
+    program = program.beside(*map(library.example_program, chosen["beside"]))
+    for name in chosen["redundant"]:
+        program = program.redundant(name)
+    return program
 
 
 def _twin(compiled: Compiled, arguments: Any) -> Compiled:

@@ -18,9 +18,11 @@ from groundtruth.compiled_models.expressions import (
     SelectorWidth,
     SequenceMap,
     SOp,
+    Vote,
 )
 from groundtruth.compiled_models.functions import function_text
 from groundtruth.compiled_models.interpreter import evaluate
+from groundtruth.compiled_models.redundancy import rebuilt, voted
 from groundtruth.compiled_models.values import READERS, Value, explain
 from groundtruth.errors import InputError, ProgramError, UnknownName, reject
 
@@ -118,6 +120,31 @@ class Program:
                 )
         outputs = [s for other in others for s in (*other.also, other.output)]
         return replace(self, also=tuple(dict.fromkeys((*self.also, *outputs))))
+
+    def redundant(self, name: str) -> Program:
+        """This program with the s-op called `name` computed three times, of which two suffice.
+
+        Raises:
+            UnknownName: no such expression.
+            InputError: it is no s-op, not categorical, or the input itself.
+
+        Example:
+            >>> from groundtruth.compiled_models import library
+            >>> program = library.program("hist").redundant("hist")
+            >>> [node.name for node in program.graph()]
+            ['tokens', 'same_token', 'hist.1', 'hist.2', 'hist.3', 'hist']
+            >>> program("aba")
+            [2, 1, 2]
+        """
+        target = self[name]
+        if not isinstance(target, SOp) or not target.parents or target.kind != "categorical":
+            raise reject(
+                "name", name, "a categorical s-op that is computed", "Others cannot be voted on."
+            )
+        made = rebuilt(self.expressions, {target: voted(target, name)})
+        output, also = made[self.output], tuple(made[s] for s in self.also)
+        assert isinstance(output, SOp)
+        return replace(self, output=output, also=also)  # type: ignore[arg-type]
 
     @cached_property
     def names(self) -> dict[Expression, str]:
@@ -229,6 +256,8 @@ def _faults(expression: Expression, names: dict[Expression, str]) -> Iterator[st
             yield from _of_kind("categorical", (first, second), names)
         case LinearSequenceMap(first=first, second=second):
             yield from _of_kind("numerical", (first, second), names)
+        case Vote(first=first, second=second, third=third):
+            yield from _of_kind("categorical", (first, second, third), names)
         case Select(keys=keys, queries=queries):
             yield from _arity(expression.function, 2)
             yield from _of_kind("categorical", (keys, queries), names)
