@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models import graph
 from groundtruth.models.graph import Edge
 from groundtruth.models.weights import Head, Weights
+
+ROUNDING = 1e-12
+"""Of a product of weights, as a fraction of the sum of its terms; of a model in double precision,
+what its writers can be off by, as a fraction of what they write."""
 
 
 class Reading(NamedTuple):
@@ -27,14 +32,16 @@ class Reading(NamedTuple):
         """Whether any row of `written` (n, d_model) makes a difference."""
         if self.normed:
             return bool(written.any() and self.matrix.any())
-        return bool((written @ self.matrix).any())
+        terms = np.abs(written) @ np.abs(self.matrix)
+        return bool((np.abs(written @ self.matrix) > ROUNDING * terms).any())
 
 
 def structural_edges(weights: Weights, edges: tuple[Edge, ...]) -> frozenset[Edge]:
     """Those on a path of non-zero weights to the outputs, whatever the inputs and the ablation.
 
-    An edge has weight if what its writer can write is not all mapped to zero by its reader. No
-    other edge has an effect under any ablation, beside any others that are ablated.
+    An edge has weight if what its writer can write is not all mapped to zero by its reader, but for
+    rounding: on turned directions zeros are not exact. No other edge has an effect beyond rounding
+    under any ablation, beside any others that are ablated.
 
     Args:
         weights: the model.
@@ -70,8 +77,7 @@ def live_edges(subject: ModelSubject) -> frozenset[Edge]:
     readings, owner = _readings(weights), graph.owners(weights)
     structural = structural_edges(weights, edges)
     difference = {
-        name: (subject.source[name] - value).flatten(0, 1).double().cpu().numpy()
-        for name, value in subject.written.items()
+        name: _difference(subject.source[name], value) for name, value in subject.written.items()
     }
     found, moved = set(), set()
     for edge in edges:
@@ -80,6 +86,15 @@ def live_edges(subject: ModelSubject) -> frozenset[Edge]:
             found.add(edge)
             moved.add(owner[edge.reader])
     return frozenset(found)
+
+
+def _difference(source: torch.Tensor, written: torch.Tensor) -> np.ndarray:
+    """(row, d_model) what ablation changes of what a writer writes, without rounding."""
+    difference = source - written
+    if difference.dtype == torch.float64:
+        size = torch.maximum(source.abs().amax(), written.abs().amax())
+        difference = torch.where(difference.abs() <= ROUNDING * size, 0, difference)
+    return difference.flatten(0, 1).double().cpu().numpy()
 
 
 def _sees(readings: tuple[Reading, ...], written: np.ndarray) -> bool:
