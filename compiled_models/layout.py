@@ -98,9 +98,17 @@ class Layout:
     def d_model(self) -> int:
         return 1 + sum(len(variable.labels) for variable in self.variables)
 
+    def at(self, direction: int) -> Variable:
+        """The variable that a direction, other than `BOS`, is of."""
+        return self._by_direction[direction - 1]
+
     @cached_property
     def _by_name(self) -> dict[str, Variable]:
         return {variable.name: variable for variable in self.variables}
+
+    @cached_property
+    def _by_direction(self) -> tuple[Variable, ...]:
+        return tuple(variable for variable in self.variables for _ in variable.labels)
 
     def __getitem__(self, name: str) -> Variable:
         """The variable called `name`.
