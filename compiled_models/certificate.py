@@ -122,7 +122,7 @@ def certified(
         logits, residual = running.outputs_and_residual(model, model_tokens(batch, weights))
         columns = interpreter.run(batch)
         for name, column in columns.items():
-            error = _checked(analysis, layout[name], column, residual, batch)
+            error = check_variable(analysis, layout[name], column, residual, batch)
             seen[name] = max(seen[name], error)
         _check_outputs(analysis, columns[output], logits, batch)
     margins = tuple(Margin(v.name, v.error, v.margin, seen[v.name]) for v in layout.values())
@@ -155,7 +155,7 @@ def _batches(
         yield Batch(sample.ids[rows], sample.lengths[rows])
 
 
-def _checked(
+def check_variable(
     analysis: Analysis, variable: Variable, column: Column, residual: np.ndarray, batch: Batch
 ) -> float:
     """The greatest error of `variable`, which must not be beyond what was proven."""

@@ -72,6 +72,10 @@ class Variable:
         """Where the value with this code is, of a categorical variable."""
         return self.start + code
 
+    def held(self, direction: int) -> float:
+        """What one of its directions holds at begin-of-sequence."""
+        return self.at_bos[direction - self.start]
+
     def __str__(self) -> str:
         shown = [repr_of(label) for label in self.labels]
         if len(shown) > 8:

@@ -15,7 +15,7 @@ import numpy as np
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.components import Head, Neurons
 from groundtruth.compiled_models.expressions import Constant, Indices
-from groundtruth.compiled_models.layout import BOS, Layout, Variable
+from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.mechanisms import MARKER
 from groundtruth.compiled_models.variables import embedded
 from groundtruth.models.graph import LOGITS, Edge, head_name, mlp_name
@@ -136,12 +136,12 @@ def _marked_ports(head: Head, layout: Layout) -> Iterator[str]:
     ]
     if not head.terms or any(by_query.any() for by_query, _ in wanted):
         yield "q"
-    held = sum(_held(d, layout) * score for d, score in head.preferences.items())
+    held = sum(layout.at(d).held(d) * score for d, score in head.preferences.items())
     if not head.terms or head.bos != held or any(by_key.any() for _, by_key in wanted):
         yield "k"
     moved = {to: 0.0 for _, to, _ in head.moves} | dict(head.from_bos)
     for source, to, factor in head.moves:
-        moved[to] -= _held(source, layout) * factor
+        moved[to] -= layout.at(source).held(source) * factor
     if any(moved.values()):
         yield "v"
 
@@ -150,7 +150,7 @@ def _mlp(name: str, groups: tuple[Neurons, ...], layout: Layout) -> Wired:
     units = [unit for group in groups for unit in group.units if any(unit.writes.values())]
     read = [variable for unit in units for variable in _at(unit.reads, layout)]
     marked = any(
-        sum(weight * _held(d, layout) for d, weight in unit.reads.items()) + unit.bias + 1 > 0
+        sum(weight * layout.at(d).held(d) for d, weight in unit.reads.items()) + unit.bias + 1 > 0
         for unit in units
     )
     writes = tuple(group.writes for group in groups)
@@ -163,10 +163,3 @@ def _at(entries: Mapping[int, float], layout: Layout) -> Iterator[Variable]:
     for direction, weight in entries.items():
         if weight:
             yield layout.at(direction)
-
-
-def _held(direction: int, layout: Layout) -> float:
-    """What a direction holds at begin-of-sequence."""
-    assert direction != BOS
-    variable = layout.at(direction)
-    return variable.at_bos[direction - variable.start]
