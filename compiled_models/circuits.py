@@ -24,7 +24,7 @@ from groundtruth.compiled_models.value_flow import Contents, ValueFlow
 from groundtruth.compiled_models.wiring import carried, constants
 from groundtruth.errors import GroundtruthError, InputError
 from groundtruth.model_subject import ModelSubject
-from groundtruth.models.graph import LOGITS, Edge
+from groundtruth.models.graph import LOGITS, Edge, owners
 from groundtruth.universe import Candidate, Unit, Universe, shown, universe_of
 
 PROGRAM, ENUMERATION = "program", "enumeration"
@@ -91,7 +91,7 @@ def circuit_truth(
         raise InputError("subject: expected one of this compiled model, got another model's.")
     found = enumerate_circuits(subject, unit, tolerance=tolerance, limit=limit)
     program = _by_program(compiled, subject, universe, tolerance)
-    carrying = _standing_for(universe, carried(compiled))
+    carrying = _carrying(compiled, universe)
     what = f"{compiled.program.name}, {unit}s under {subject.condition}"
     _check_same(f"{what}: structural", frozenset(carrying), found.structural)
     _check_same(f"{what}: singly active", program.singly_active(), found.singly_active)
@@ -163,17 +163,16 @@ def _ablated(compiled: Compiled, subject: ModelSubject, flow: ValueFlow) -> Cont
     }
 
 
-def _standing_for(
-    universe: Universe, edges: dict[Edge, tuple[str, ...]]
-) -> dict[Candidate, frozenset[str]]:
-    """What each candidate carries, of those that carry anything."""
+def _carrying(compiled: Compiled, universe: Universe) -> dict[Candidate, frozenset[str]]:
+    """What each candidate carries, of those that carry anything that is read."""
+    owner = owners(compiled.weights)
     found: dict[Candidate, frozenset[str]] = {}
-    for edge, names in edges.items():
+    for edge, names in carried(compiled).items():
         candidate: Candidate = edge
         if universe.unit == "node":
             candidate = edge.writer
         elif universe.granularity == "head":
-            candidate = Edge(edge.writer, edge.reader.partition(".")[0])
+            candidate = Edge(edge.writer, owner[edge.reader])
         found[candidate] = found.get(candidate, frozenset()) | set(names)
     return found
 
