@@ -29,6 +29,9 @@ from groundtruth.universe import Candidate, Unit, Universe, shown, universe_of
 
 PROGRAM, ENUMERATION = "program", "enumeration"
 
+QUICK = 14
+"""Candidates all of whose sets are tried on the weights in a second or so."""
+
 
 class CircuitDisagreement(GroundtruthError, RuntimeError):
     """The program and the weights of a compiled model say different things of its circuit.
@@ -63,9 +66,9 @@ def circuit_truth(
         subject: of this model, in double precision; the default `circuit_subject` if None.
         unit: "edge", at the subject's granularity, or "node".
         tolerance: the largest change of an output that counts as none.
-        limit: candidates that can have an effect, up to which all sets are tried on the weights.
-            Beyond it circuits come from the program alone, and must lie within the bounds that
-            the weights give.
+        limit: structural candidates up to which all sets are tried on the weights, a minute of work
+            for 20. Of more, they are tried if no more than 14 can have an effect. Beyond, circuits
+            come from the program alone, and must lie within the bounds that the weights give.
 
     Returns:
         The truth. Its `routes` say what circuits rest on: structural and singly active sets always
@@ -89,9 +92,10 @@ def circuit_truth(
     universe = subject.universe(unit)
     if universe.model != universe_of(compiled.weights, unit).model:
         raise InputError("subject: expected one of this compiled model, got another model's.")
-    found = enumerate_circuits(subject, unit, tolerance=tolerance, limit=limit)
-    program = _by_program(compiled, subject, universe, tolerance)
     carrying = _carrying(compiled, universe)
+    tried = limit if len(carrying) <= limit else min(limit, QUICK)
+    found = enumerate_circuits(subject, unit, tolerance=tolerance, limit=tried)
+    program = _by_program(compiled, subject, universe, tolerance)
     what = f"{compiled.program.name}, {unit}s under {subject.condition}"
     _check_same(f"{what}: structural", frozenset(carrying), found.structural)
     _check_same(f"{what}: singly active", program.singly_active(), found.singly_active)
