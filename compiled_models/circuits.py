@@ -95,7 +95,7 @@ def circuit_truth(
     carrying = _carrying(compiled, universe)
     tried = limit if len(carrying) <= limit else min(limit, QUICK)
     found = enumerate_circuits(subject, unit, tolerance=tolerance, limit=tried)
-    program = _by_program(compiled, subject, universe, tolerance)
+    program = flow_circuits(compiled, subject, unit, tolerance)
     what = f"{compiled.program.name}, {unit}s under {subject.condition}"
     _check_same(f"{what}: structural", frozenset(carrying), found.structural)
     _check_same(f"{what}: singly active", program.singly_active(), found.singly_active)
@@ -129,14 +129,20 @@ def _joined(what: str, found: CircuitTruth, circuits: tuple[Members, ...]) -> Ci
     )
 
 
-def _by_program(
-    compiled: Compiled, subject: ModelSubject, universe: Universe, tolerance: float
+def flow_circuits(
+    compiled: Compiled, subject: ModelSubject, unit: Unit, tolerance: float
 ) -> FlowCircuits:
+    """The program's route alone: what is valid and minimal by the values that flow.
+
+    Raises:
+        Disagreement: on an input the program's interpreter has other values than its plan.
+    """
     tokens = subject.tokens.cpu().numpy()
     flow = ValueFlow(compiled, tokens)
     _check_values(compiled, flow)
     ablated = _ablated(compiled, subject, flow)
-    return FlowCircuits(flow, ablated, universe, subject.counted.cpu().numpy(), tolerance)
+    counted = subject.counted.cpu().numpy()
+    return FlowCircuits(flow, ablated, subject.universe(unit), counted, tolerance)
 
 
 def _check_values(compiled: Compiled, flow: ValueFlow) -> None:

@@ -88,10 +88,22 @@ class FlowCircuits:
 
     def singly_active(self) -> Members:
         """Candidates that move an output when they are ablated alone."""
-        found = {
+        everything = frozenset(
             self.candidate(node, wire) for node in self.flow.nodes for wire in self.flow.wires(node)
-        }
-        return frozenset(c for c in found if not self._is_valid_without(c))
+        )
+        return frozenset(c for c in everything if not self.is_right(self.outputs(everything - {c})))
+
+    def outputs(self, kept: Members) -> np.ndarray:
+        """(batch, position, n_outputs) with only `kept` intact."""
+        contents = dict(self.flow.embedded)
+        for node in self.flow.computing:
+            seen = {}
+            for wire in self.flow.wires(node):
+                intact = self.candidate(node, wire) in kept
+                carried = (contents if intact else self.ablated)[wire[1]]
+                seen[wire] = self.flow.seen(node, wire, carried)
+            contents[node.name] = self.flow.write(node, seen)
+        return contents[LOGITS]
 
     def minimal(self) -> tuple[Members, ...] | None:
         """Every minimal valid circuit, smallest first; None if there are too many states."""
@@ -114,17 +126,6 @@ class FlowCircuits:
         """Whether outputs are those of the whole model."""
         change = np.abs(outputs - self.flow.written[LOGITS])[self.counted]
         return bool(change.max(initial=0.0) <= self.tolerance)
-
-    def _is_valid_without(self, candidate: Candidate) -> bool:
-        contents = dict(self.flow.embedded)
-        for node in self.flow.computing:
-            seen = {}
-            for wire in self.flow.wires(node):
-                cut = self.candidate(node, wire) == candidate
-                carried = (self.ablated if cut else contents)[wire[1]]
-                seen[wire] = self.flow.seen(node, wire, carried)
-            contents[node.name] = self.flow.write(node, seen)
-        return self.is_right(contents[LOGITS])
 
 
 class _Steps:
