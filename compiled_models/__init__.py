@@ -33,6 +33,8 @@ interpreters run it and agree: a plain one (`program(sequence)`), a vectorised o
 - "only" copies: it needs the chosen positions to agree. Where they may differ, a compiled one reads
   a share of 1, apart from the next share by 1 / length. Sums are means times widths; for extremes,
   keys prefer their place in the order of values.
+- `compiled.circuit` is the circuit truth, found in the program and in the weights; `circuit_truth`
+  gives it for other inputs and ablations.
 - A compiled model is a testbed (`compiled.testbed`): its expressions are causal variables, each
   site is a dictionary world, its weights are a sum of components, and its circuit can be drawn.
 - Tight domains (`analyse`) hold on sequences; closed ones (`closed=True`) hold under interchange
@@ -89,12 +91,17 @@ from groundtruth.compiled_models.program import Node, Program
 from groundtruth.compiled_models.random_programs import random_program, random_programs
 
 if TYPE_CHECKING:
+    from groundtruth.compiled_models.circuit_subjects import circuit_subject
+    from groundtruth.compiled_models.circuits import CircuitDisagreement, circuit_truth
     from groundtruth.compiled_models.compiled_files import load_compiled, save_compiled
     from groundtruth.compiled_models.drawing import draw
     from groundtruth.compiled_models.interchanges import interchange, interchange_accuracy
     from groundtruth.compiled_models.testbed import CompiledTestbed
 
 _LATER = {
+    "CircuitDisagreement": "circuits",
+    "circuit_subject": "circuit_subjects",
+    "circuit_truth": "circuits",
     "CompiledTestbed": "testbed",
     "draw": "drawing",
     "interchange": "interchanges",
@@ -102,7 +109,7 @@ _LATER = {
     "load_compiled": "compiled_files",
     "save_compiled": "compiled_files",
 }
-"""Names that load scipy, by the module that has them: they load on first use."""
+"""Names that load scipy or torch, by the module that has them: they load on first use."""
 
 
 def __getattr__(name: str) -> Any:
@@ -119,6 +126,7 @@ __all__ = [
     "Card",
     "CausalModel",
     "Certificate",
+    "CircuitDisagreement",
     "Column",
     "Compiled",
     "CompiledTestbed",
@@ -148,6 +156,8 @@ __all__ = [
     "Vote",
     "analyse",
     "categorical",
+    "circuit_subject",
+    "circuit_truth",
     "compile_program",
     "difficulty",
     "draw",

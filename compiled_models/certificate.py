@@ -139,7 +139,7 @@ def certified(
         logits, residual = running.outputs_and_residual(model, model_tokens(batch, weights))
         columns = interpreter.run(batch)
         for name, column in columns.items():
-            error = _checked(analysis, layout[name], column, residual, batch, readout)
+            error = check_variable(analysis, layout[name], column, residual, batch, readout)
             seen[name] = max(seen[name], error)
         _check_outputs(analysis, columns[output], logits, batch)
     if readout is None:
@@ -176,13 +176,13 @@ def _batches(
         yield Batch(sample.ids[rows], sample.lengths[rows])
 
 
-def _checked(
+def check_variable(
     analysis: Analysis,
     variable: Variable,
     column: Column,
     residual: np.ndarray,
     batch: Batch,
-    readout: Readout | None,
+    readout: Readout | None = None,
 ) -> float:
     """The greatest error of `variable`, which must not be beyond what was proven."""
     there = _positions(batch)

@@ -25,6 +25,7 @@ from groundtruth.errors import InputError
 from groundtruth.models import Weights
 
 if TYPE_CHECKING:
+    from groundtruth.circuit_truth import CircuitTruth
     from groundtruth.compiled_models.testbed import CompiledTestbed
     from groundtruth.models.transformer import Transformer
 
@@ -84,6 +85,14 @@ class Compiled:
 
         # Pyright reads this file by two paths, and sees two classes.
         return model_testbed(self)  # pyright: ignore[reportArgumentType]
+
+    @cached_property
+    def circuit(self) -> CircuitTruth:
+        """Which edges the model uses, under the default condition of `circuit_subject`: 64 random
+        inputs, resampled from others of equal length. See `circuits.circuit_truth`."""
+        from groundtruth.compiled_models.circuits import circuit_truth  # it knows this class
+
+        return circuit_truth(self)  # pyright: ignore[reportArgumentType]
 
     def run(
         self, sequences: Sequence[Sequence[Value]], *, of: str | None = None

@@ -1,7 +1,8 @@
 """The circuit of a compiled model as an SVG: which node computes which expression, from what.
 
 Rows run from the embeddings down to the logits, an attention and an MLP row for each block. A line
-joins two boxes where a path of weights, not all 0, leads from one into the other.
+joins two boxes where a path of weights, not all 0, leads from one into the other; it is faint where
+the edge is not relevant under the default condition of `Compiled.circuit`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from pathlib import Path
 
 from groundtruth import files
 from groundtruth.compiled_models.compiled import Compiled
-from groundtruth.compiled_models.connections import connections
-from groundtruth.compiled_models.layers import BOX, Item, Rows, arranged, rows_of
+from groundtruth.compiled_models.connections import Connection, connections
+from groundtruth.compiled_models.layers import BOX, Item, Line, Rows, arranged, lines, rows_of
 from groundtruth.compiled_models.parts import Part, parts
+from groundtruth.models.graph import LOGITS, Edge
 
 INK, MUTED, PAPER = "#1f2328", "#59616a", "#ffffff"
 FILLS = {"embed": "#eef0f2", "head": "#dcebf7", "mlp": "#fdf0d8", "logits": "#e3f3e6"}
-_HEIGHT, _ROW, _LEFT, _TOP, _EDGE = 64.0, 126.0, 120.0, 64.0, 24.0
+_HEIGHT, _ROW, _LEFT, _TOP, _EDGE = 64.0, 126.0, 120.0, 82.0, 24.0
+_FAINT = 0.25
 _LINE = 16.0  # of text
 _TITLE, _LETTERS = 24, 36  # letters that a box holds in a line
 _PORTS = {"q": -0.3, "k": 0.0, "v": 0.3, "": 0.0}
@@ -42,24 +45,27 @@ def draw(compiled: Compiled, path: str | Path) -> None:
 
 def drawing(compiled: Compiled) -> str:
     """The SVG as text."""
-    all_parts = parts(compiled)
-    rows = arranged(all_parts, connections(compiled))
+    all_parts, circuit = parts(compiled), compiled.circuit
+    joined = connections(compiled)
+    used = [c for c in joined if _edge(all_parts, c) in circuit.relevant.upper]
+    rows = arranged(all_parts, joined)
     program = str(compiled.program).split("\n")
     height = _TOP + len(rows.rows) * _ROW + _LINE * len(program) + _EDGE
     width = max(_LEFT + rows.width + _EDGE, 8.0 * max(map(len, program)) + 2 * _EDGE, 640.0)
-    lines = [
+    text = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" font-family="DejaVu Sans, Arial, sans-serif">',
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>',
         _text(_EDGE, 28, f"{compiled.program.name}: what computes what", 16, bold=True),
         _text(_EDGE, 46, str(compiled.sizes), 11, MUTED),
+        _text(_EDGE, 64, f"strong lines: relevant under {circuit.condition}", 11, MUTED),
         *_row_names(all_parts),
-        *_lines(rows),
+        *_lines(rows, set(lines(all_parts, used))),
         *_boxes(compiled, all_parts, rows),
         *_listing(program, _TOP + len(rows.rows) * _ROW),
         "</svg>",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(text) + "\n"
 
 
 def _row_names(all_parts: tuple[Part, ...]) -> Iterator[str]:
@@ -75,9 +81,17 @@ def _row_names(all_parts: tuple[Part, ...]) -> Iterator[str]:
         yield _text(_EDGE, y + _LINE, second, 12, MUTED)
 
 
-def _lines(rows: Rows) -> Iterator[str]:
+def _edge(all_parts: tuple[Part, ...], connection: Connection) -> Edge:
+    """The edge of the computation graph that a connection is part of."""
+    writer, reader, port = connection
+    name = LOGITS if reader == len(all_parts) else all_parts[reader].node
+    return Edge(all_parts[writer].node, f"{name}.{port}" if port else name)
+
+
+def _lines(rows: Rows, strong: set[Line]) -> Iterator[str]:
     """One colour for all lines of a writer."""
-    for upper, lower, port in rows.joined:
+    for line in rows.joined:
+        upper, lower, port = line
         x0 = _LEFT + rows.middle[upper]
         x1 = _LEFT + rows.middle[lower] + (0 if lower.passing else _PORTS[port] * BOX)
         y0, y1 = _y(upper.row) + _HEIGHT, _y(lower.row)
@@ -87,7 +101,11 @@ def _lines(rows: Rows) -> Iterator[str]:
         if lower.passing:
             path += f"V{y1 + _HEIGHT:.1f}"
         colour = _COLOURS[upper.part % len(_COLOURS)]
-        yield f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        opacity = 1 if line in strong else _FAINT
+        yield (
+            f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6" '
+            f'stroke-opacity="{opacity}"/>'
+        )
 
 
 def _boxes(compiled: Compiled, all_parts: tuple[Part, ...], rows: Rows) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +11,12 @@ import numpy as np
 from groundtruth import hashing
 from groundtruth.compiled_models.batches import (
     Batch,
+    encode,
     every_sequence,
     n_sequences,
     sampled_sequences,
 )
+from groundtruth.compiled_models.values import Value
 from groundtruth.errors import reject
 
 N_INPUTS = 4096
@@ -81,3 +84,20 @@ def uniform_inputs(n_tokens: int, max_length: int, *, n: int = N_INPUTS, seed: i
         at = rows.stop
     weights = 1 / (max_length * float(n_tokens) ** lengths)
     return Inputs(Batch(ids, lengths), weights, True, f"all {total} of {law}")
+
+
+def listed_inputs(sequences: Sequence[Sequence[Value]], vocab: Sequence[Value]) -> Inputs:
+    """These sequences, all of one weight.
+
+    Raises:
+        InputError: none, an empty one, or a token that is not in the vocabulary.
+
+    Example:
+        >>> listed_inputs(["ab", "b"], "ab").weights.tolist()
+        [0.5, 0.5]
+    """
+    batch = encode(sequences, vocab)
+    if not len(batch) or not batch.lengths.min():
+        raise reject("sequences", sequences, "one or more, none of them empty")
+    n = len(batch)
+    return Inputs(batch, np.full(n, 1 / n), False, f"{n} listed sequences")

@@ -7,6 +7,7 @@ they are joined to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from groundtruth.compiled_models.connections import Connection
@@ -37,18 +38,22 @@ class Item:
         return PASS if self.passing else BOX
 
 
+Line = tuple[Item, Item, str]
+"""Two items in neighbouring rows, and the port that the line ends at."""
+
+
 @dataclass
 class Rows:
     """Items in rows, with the middle of each.
 
     Fields:
         rows: items from left to right.
-        joined: pairs of items in neighbouring rows, and the port that the line ends at.
+        joined: what is drawn between them.
         middle: x of each item.
     """
 
     rows: list[list[Item]]
-    joined: list[tuple[Item, Item, str]]
+    joined: list[Line]
     middle: dict[Item, float] = field(default_factory=dict)
 
     @property
@@ -64,24 +69,27 @@ def rows_of(parts: tuple[Part, ...]) -> list[int]:
     return [*(used.index(h) for h in half), len(used)]
 
 
-def arranged(parts: tuple[Part, ...], connections: tuple[Connection, ...]) -> Rows:
-    """The parts, and the logits as one more, in rows."""
-    row = rows_of(parts)
-    boxes = [Item(k, r) for k, r in enumerate(row)]
-    rows: list[list[Item]] = [[] for _ in range(max(row) + 1)]
-    for box in boxes:
-        rows[box.row].append(box)
-    joined: dict[tuple[Item, Item, str], None] = {}
+def lines(parts: tuple[Part, ...], connections: Iterable[Connection]) -> list[Line]:
+    """What is drawn of each connection, from row to row, each once."""
+    row, found = rows_of(parts), {}
     for writer, reader, port in connections:
-        last = boxes[writer]
+        last = Item(writer, row[writer])
         for r in range(row[writer] + 1, row[reader]):
             step = Item(writer, r, passing=True)
-            if step not in rows[r]:
-                rows[r].append(step)
-            joined[last, step, ""] = None
+            found[last, step, ""] = None
             last = step
-        joined[last, boxes[reader], port] = None
-    found = Rows(rows, list(joined))
+        found[last, Item(reader, row[reader]), port] = None
+    return list(found)
+
+
+def arranged(parts: tuple[Part, ...], connections: tuple[Connection, ...]) -> Rows:
+    """The parts, and the logits as one more, in rows."""
+    joined = lines(parts, connections)
+    boxes = [Item(k, r) for k, r in enumerate(rows_of(parts))]
+    rows: list[list[Item]] = [[] for _ in range(boxes[-1].row + 1)]
+    for item in dict.fromkeys([*boxes, *(lower for _, lower, _ in joined)]):
+        rows[item.row].append(item)
+    found = Rows(rows, joined)
     _order(found)
     return found
 

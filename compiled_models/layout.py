@@ -102,6 +102,10 @@ class Variable:
         """Where the value with this code is, of a categorical variable."""
         return self.start + code
 
+    def held(self, direction: int) -> float:
+        """What one of its directions holds at begin-of-sequence."""
+        return self.at_bos[direction - self.start]
+
     def __str__(self) -> str:
         shown = [repr_of(label) for label in self.labels]
         if len(shown) > 8:
@@ -128,9 +132,17 @@ class Layout:
     def d_model(self) -> int:
         return 1 + sum(len(variable.labels) for variable in self.variables)
 
+    def at(self, direction: int) -> Variable:
+        """The variable that a direction, other than `BOS`, is of."""
+        return self._by_direction[direction - 1]
+
     @cached_property
     def _by_name(self) -> dict[str, Variable]:
         return {variable.name: variable for variable in self.variables}
+
+    @cached_property
+    def _by_direction(self) -> tuple[Variable, ...]:
+        return tuple(variable for variable in self.variables for _ in variable.labels)
 
     def __getitem__(self, name: str) -> Variable:
         """The variable called `name`.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from groundtruth.truth import Truth
 from groundtruth.variable_truth import VariableTruth
 
 if TYPE_CHECKING:
+    from groundtruth.model_subject import ModelSubject
     from groundtruth.models.transformer import Transformer
 
 SOURCE = "compiled from a RASP-style program (Weiss et al., 2021, https://arxiv.org/abs/2106.06981)"
@@ -178,6 +179,13 @@ class CompiledTestbed:
     @cached_property
     def _sites(self) -> dict[str, Testbed]:
         return {}
+
+    def circuit_subject(self, **condition: Any) -> ModelSubject:
+        """What a circuit method may see of the model, under the condition that
+        `circuit_subjects.circuit_subject` takes; `circuit_truth` of it is the truth."""
+        from groundtruth.compiled_models.circuit_subjects import circuit_subject  # loads torch
+
+        return circuit_subject(self.compiled, **condition)
 
     def __repr__(self) -> str:
         return f"<CompiledTestbed {self.name}: {self.compiled.sizes}, {self.hash[:12]}>"

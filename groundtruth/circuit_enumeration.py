@@ -4,7 +4,8 @@ Validity need not be monotone: a circuit may break by gaining an edge whose coun
 So nothing is concluded from a valid set about larger ones, except that they are not minimal, nor
 from an invalid set about smaller ones. Sets are left out only where that is proved: a minimal
 circuit holds no edge into a node none of whose edges it holds, and, where ablated edges carry
-another run, no edge from a node all of whose own inputs come from that run.
+another run, no edge from a node all of whose own inputs come from that run. That needs both inputs
+padded alike: a head sees the tokens that its own input has, whatever its edges carry.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class _Search:
         joins = [(edge, owner[edge.reader]) for edge in edges]
         self.after = {c: self._after(c, joins) for c in self.live}
         self.before: dict[Candidate, Members] = dict.fromkeys(self.live, frozenset())
-        if subject.ablation == "resample":
+        if _runs_another_input(subject):
             self.before = {c: self._before(c, joins) for c in self.live}
 
     def _standing_for(self, edges: Iterable[Edge]) -> Members:
@@ -205,3 +206,11 @@ class _Search:
             if left == members:
                 return members
             members = left
+
+
+def _runs_another_input(subject: ModelSubject) -> bool:
+    """Whether a node whose inputs are all ablated writes what it writes in the other run."""
+    if subject.paired is None:
+        return False
+    pad = subject.model.pad
+    return bool(((subject.tokens == pad) == (subject.paired == pad)).all())

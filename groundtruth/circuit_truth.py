@@ -13,7 +13,8 @@ neither is relevant: without both, nothing changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from groundtruth.condition import Condition
@@ -54,6 +55,10 @@ class CircuitTruth:
         core, relevant: sets, or bounds where they could not be enumerated.
         circuits: minimal valid circuits, smallest first.
         complete: whether `circuits` has all of them.
+        routes: how they were found; where there are several, they agree.
+        constant: structural candidates that carry the same on every input, such as a bias or the
+            mark of begin-of-sequence. They count as structural; only zero ablation changes them.
+        expressions: node -> what of a program it computes, where the model is a program's.
 
     Raises:
         InputError: a set with what is no candidate; sets that contradict one another.
@@ -68,6 +73,9 @@ class CircuitTruth:
     relevant: Bounds
     circuits: tuple[Members, ...]
     complete: bool
+    routes: tuple[str, ...] = ("enumeration",)
+    constant: Members = frozenset()
+    expressions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, members in self._sets():
@@ -92,6 +100,7 @@ class CircuitTruth:
             ("singly_active", self.singly_active),
             ("core", self.core.upper),
             ("relevant", self.relevant.upper),
+            ("constant", self.constant),
         ]
 
     def members(self, which: TruthSet = "relevant") -> Members:

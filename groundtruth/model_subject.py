@@ -160,6 +160,13 @@ class ModelSubject:
         with torch.no_grad():
             return self.model(self.tokens)[None]
 
+    def changed(self, tolerance: float = 1e-6) -> float:
+        """The share of inputs, by weight, with a counted output that changes by more than this when
+        all edges are ablated. On the others an empty circuit is right."""
+        nothing = np.zeros((1, len(self.universe("edge"))), dtype=bool)
+        moved = (self.ablated("edge", nothing) - self.outputs())[0].abs().amax(-1) > tolerance
+        return float((moved & self.counted).any(1).to(self.weights) @ self.weights)
+
     def ablated(self, unit: Unit, kept: np.ndarray) -> torch.Tensor:
         """Outputs (set, batch, position, n_outputs) with only `kept` (set, candidate) intact."""
         return torch.cat(list(self.ablated_pieces(unit, kept)))

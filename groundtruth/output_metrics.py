@@ -37,3 +37,43 @@ def logit_difference(right: Any, wrong: Any, position: int = -1) -> OutputMetric
         return at[..., rows, right] - at[..., rows, wrong]
 
     return difference
+
+
+def answer_difference(right: Any, wrong: Any, counted: Any) -> OutputMetric:
+    """sum over outputs of sign(right - wrong) output, averaged over the counted positions.
+
+    Of logits that is the logit of the right answer less that of the wrong one, of a number how far
+    it lies on the side of the right one; where both answers agree it is 0.
+
+    Args:
+        right, wrong: (batch, position, n_outputs) of the whole model, and of it ablated as a whole.
+        counted: (batch, position), one of them True in each row.
+
+    Raises:
+        InputError: shapes that differ, a row without a counted position.
+
+    Not a measure of how wrong an answer is: a third answer is as far from the right one as its own
+    logit leaves the other two.
+
+    Example:
+        >>> metric = answer_difference([[[0.0, 1.0]]], [[[1.0, 0.0]]], [[True]])
+        >>> metric(torch.tensor([[[[0.5, 3.0]]]])).tolist()
+        [[2.5]]
+    """
+    right, wrong, counted = map(torch.as_tensor, (right, wrong, counted))
+    if right.ndim != 3 or right.shape != wrong.shape or counted.shape != right.shape[:2]:
+        raise InputError(
+            f"right, wrong, counted: expected (batch, position, n_outputs) twice and (batch, "
+            f"position), got {tuple(right.shape)}, {tuple(wrong.shape)}, {tuple(counted.shape)}."
+        )
+    if not bool(counted.any(1).all()):
+        raise InputError("counted: expected one position or more of each input.")
+    difference = right - wrong
+    # What rounding leaves of equal answers is no direction.
+    sign = torch.where(difference.abs() < 1e-6, 0, difference.sign())
+    weights = sign * (counted / counted.sum(1, keepdim=True))[..., None]
+
+    def along(outputs: torch.Tensor) -> torch.Tensor:
+        return (outputs * weights.to(outputs)).sum((-2, -1))
+
+    return along

@@ -18,6 +18,7 @@ from groundtruth.generators.attention_circuits import induction
 from groundtruth.generators.gates import gate
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
+from groundtruth.models.weights import Block, Head, Weights
 from groundtruth.structural_edges import live_edges, structural_edges
 
 
@@ -81,7 +82,7 @@ def test_heads_that_read_as_one():
     assert {*truth.circuits} == {frozenset(c) for c in expected}
 
 
-def random_subject(seed, ablation, granularity="head", unit="edge"):
+def random_subject(seed, ablation, granularity="head"):
     """One head and an MLP, most entries 0, so that some edges have no weight."""
     rng = np.random.default_rng(seed)
     weights = random_weights(rng, heads=[[(2, 1)]], d_mlp=[3], d_model=4)
@@ -118,6 +119,23 @@ def test_nothing_that_is_left_out_was_a_circuit(ablation, unit):
         assert {*enumerate_circuits(subject, unit).circuits} == expected
         sizes |= {len(circuit) for circuit in expected}
     assert len(sizes) > 1
+
+
+def test_nor_where_the_partner_is_padded_otherwise():
+    # The share of tokens among one and begin-of-sequence is 1/2. The partner's two make it 2/3, but
+    # the head sees one of them, whatever its edges carry: the partner's values are as good.
+    nothing, one, out = np.zeros((2, 1)), np.eye(2)[:, :1], np.eye(2)[:, 1:]
+    share = Head(nothing, np.zeros(1), nothing, np.zeros(1), one, np.zeros(1), out.T)
+    block = Block((share,), np.zeros(2), None)
+    W_E = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    weights = Weights(W_E, np.zeros((3, 2)), (block,), out, np.zeros(1), bos=0, pad=1)
+    model = Transformer(weights, torch.float64)
+    subject = ModelSubject(
+        model, [[0, 2, 1]], lambda out: out[..., 1, 0], "resample", [[0, 2, 2]], "longer"
+    )
+    expected = {("a0.h0", "logits")}
+    assert by_trying_all(subject, "edge") == {frozenset(expected)}
+    assert enumerate_circuits(subject).circuits == (frozenset(expected),)
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean", "resample"])

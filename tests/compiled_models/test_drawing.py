@@ -75,3 +75,17 @@ def test_the_drawing_names_every_part_and_nothing_leaves_the_page(tmp_path):
     assert all(float(b.attrib["x"]) + float(b.attrib["width"]) <= width for b in boxes)
 
     assert drawing(compiled) == text
+
+
+def test_lines_are_strong_where_edges_are_relevant():
+    compiled = compiled_of("reverse")
+    assert compiled.circuit.members("relevant") == {
+        ("embed", "a2.h0.v"),
+        ("a2.h0", "logits"),
+    }
+    root = ElementTree.fromstring(drawing(compiled))
+    opacity = [e.attrib["stroke-opacity"] for e in root.iter("{http://www.w3.org/2000/svg}path")]
+    # From the tokens down past four rows to the value port, and from there to the logits.
+    n_rows = len(arranged(parts(compiled), connections(compiled)).rows)
+    assert opacity.count("1") == n_rows - 1 < len(opacity)
+    assert set(opacity) == {"1", "0.25"}

@@ -9,7 +9,7 @@ import torch
 from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.compiled_models import compile_program, library
 from groundtruth.model_subject import ModelSubject
-from groundtruth.models.graph import head_name, mlp_name
+from groundtruth.models.graph import head_name
 from groundtruth.models.transformer import Transformer
 
 N, LENGTH = 40, 5
