@@ -116,7 +116,7 @@ def weights_of(model: Any, output: str) -> Weights:
             are read out.
 
     Raises:
-        ValueError: no direction is called so, or a head's scores are causal.
+        ValueError: no direction is called so.
     """
     params = {
         name: {k: np.asarray(v, float) for k, v in p.items()} for name, p in model.params.items()
