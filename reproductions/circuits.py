@@ -271,8 +271,8 @@ def _beside(mine: np.ndarray, other: np.ndarray) -> list[str]:
     both = ~(np.isnan(mine) | np.isnan(other))
     difference = mine[both] - other[both]
     above, below = int((difference > 1e-9).sum()), int((difference < -1e-9).sum())
-    p = float(stats.wilcoxon(difference)[1]) if above + below else 1.0
-    return [f"{above}, below in {below}", f"{p:.2g}"]
+    tested: Any = stats.wilcoxon(difference) if above + below else None
+    return [f"{above}, below in {below}", "" if tested is None else f"{tested.pvalue:.2g}"]
 
 
 def _interval(values: np.ndarray) -> str:
