@@ -111,9 +111,8 @@ class FlowCircuits:
             found = _Steps(self).valid_sets()
         except _TooMany:
             return None
-        every = self.universe.candidates
-        circuits = [frozenset(c for i, c in enumerate(every) if s >> i & 1) for s in found]
-        return tuple(sorted(circuits, key=len))
+        every, in_order = self.universe.candidates, sorted(found, key=lambda s: (s.bit_count(), s))
+        return tuple(frozenset(c for i, c in enumerate(every) if s >> i & 1) for s in in_order)
 
     def candidate(self, node: Wired, wire: Wire) -> Candidate:
         """What cuts a wire into `node`."""

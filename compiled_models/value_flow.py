@@ -16,7 +16,7 @@ import numpy as np
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.components import Entries, Head, Neurons
 from groundtruth.compiled_models.expressions import Constant, Tokens
-from groundtruth.compiled_models.layout import BOS, Layout, Variable
+from groundtruth.compiled_models.layout import BOS, Variable
 from groundtruth.compiled_models.pointwise import target_of
 from groundtruth.compiled_models.wiring import Wired, wiring
 from groundtruth.models.graph import LOGITS
@@ -56,16 +56,22 @@ class ValueFlow:
         nodes: in the order of the computation, the logits last.
         outlets: the directions that each node writes.
         ports: (node, port) -> what is read there, and from whom.
+        units: node -> what its neurons read, their biases, and what they write.
+        visible: (batch, query, key) which keys a head sees.
     """
 
     def __init__(self, compiled: Compiled, tokens: np.ndarray) -> None:
-        self.layout: Layout = compiled.layout
-        self.compiled, self.tokens = compiled, tokens
+        self.compiled, self.layout, self.tokens = compiled, compiled.layout, tokens
         self.nodes = wiring(compiled)
         self.outlets = {node.name: _directions(node.writes) for node in self.nodes}
         self.outlets["embed"] = (BOS, *self.outlets["embed"])
         self.ports = {
             (node.name, port): self._port(node, port) for node in self.nodes for port in node.reads
+        }
+        self.units = {
+            node.name: self._units_of(node)
+            for node in self.nodes
+            if any(isinstance(part, Neurons) for part in node.parts)
         }
         causal, n = compiled.program.causal, tokens.shape[1]
         seen = np.tri(n, dtype=bool) if causal else np.ones((n, n), dtype=bool)
@@ -165,35 +171,26 @@ class ValueFlow:
 
     def _fire(self, name: str, x: np.ndarray) -> np.ndarray:
         """relu(reads . x + bias) writes, kept off at begin-of-sequence."""
-        if name not in self._units:
-            self._units[name] = self._units_of(name)
-        weights, bias, writes = self._units[name]
-        return np.maximum(x @ weights + bias, 0) @ writes
+        reads, bias, writes = self.units[name]
+        return np.maximum(x @ reads + bias, 0) @ writes
 
-    @cached_property
-    def _units(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        return {}
-
-    def _units_of(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _units_of(self, node: Wired) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(direction, unit), (unit,) and (unit, direction) numbers of all groups of a node."""
-        node = next(node for node in self.nodes if node.name == name)
-        at = self.ports[name, ""]
+        at = self.ports[node.name, ""]
+        place = {direction: k for k, direction in enumerate(self.outlets[node.name])}
         units = [u for part in node.parts if isinstance(part, Neurons) for u in part.units]
-        outlets = {direction: k for k, direction in enumerate(self.outlets[name])}
-        weights, writes = (
-            np.zeros((len(at.place), len(units))),
-            np.zeros((len(units), len(outlets))),
-        )
         bias = np.array([unit.bias for unit in units])
+        reads = np.zeros((len(at.directions), len(units)))
+        writes = np.zeros((len(units), len(place)))
         for k, unit in enumerate(units):
             for direction, weight in unit.reads.items():
                 if direction in at.place:  # else only neurons without an output read it
-                    weights[at.place[direction], k] = weight
+                    reads[at.place[direction], k] = weight
             for direction, weight in unit.writes.items():
-                writes[k, outlets[direction]] = weight
+                writes[k, place[direction]] = weight
         if BOS in at.place:
-            weights[at.place[BOS]] = -np.maximum(self._held(at) @ weights + bias + 1, 0)
-        return weights, bias, writes
+            reads[at.place[BOS]] = -np.maximum(self._held(at) @ reads + bias + 1, 0)
+        return reads, bias, writes
 
     # --- heads --------------------------------------------------------------------------------
 

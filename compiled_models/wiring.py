@@ -104,8 +104,7 @@ def carried(compiled: Compiled) -> dict[Edge, tuple[str, ...]]:
 
 
 def constants(compiled: Compiled) -> frozenset[str]:
-    """What is the same at each position of every input: the mark, constants and what is always
-    on."""
+    """What is the same at each token of every input: the mark, constants and what is always on."""
     fixed = {v.name for v in compiled.layout.values() if isinstance(v.expression, Constant)}
     for block in compiled.placement.blocks:
         fixed |= {group.writes.name for group in block.neurons if not group.reads}

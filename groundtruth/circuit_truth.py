@@ -56,8 +56,9 @@ class CircuitTruth:
         circuits: minimal valid circuits, smallest first.
         complete: whether `circuits` has all of them.
         routes: how they were found; where there are several, they agree.
-        constant: structural candidates that carry the same on every input, such as a bias or the
-            mark of begin-of-sequence. They count as structural; only zero ablation changes them.
+        constant: structural candidates that carry the same at each token of every input, such as
+            the mark of begin-of-sequence. They count as structural; only zero ablation, or what a
+            partner's padding makes, changes them.
         expressions: node -> what of a program it computes, where the model is a program's.
 
     Raises:

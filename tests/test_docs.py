@@ -20,6 +20,7 @@ PAGES = (
     "CHANGELOG.md",
     "benchmarks/README.md",
     "docs/adapters.md",
+    "docs/circuits.md",
     "docs/failure_modes.md",
     "docs/reproductions/sanity_checks.md",
 )

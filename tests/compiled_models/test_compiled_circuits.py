@@ -39,6 +39,7 @@ from groundtruth.errors import ExplanationError, InputError, ProgramError, Undef
 from groundtruth.evaluators.circuits import score_circuit
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Edge
+from groundtruth.output_metrics import answer_difference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "circuits.md"
 PROGRAMS = ("reverse", "frac_prevs", "hist", "sort_unique")
@@ -216,6 +217,15 @@ def test_the_metric_is_highest_where_nothing_is_ablated(name, condition):
     all_or_none = np.array([[True], [False]]) & np.ones(len(subject.universe("edge")), dtype=bool)
     whole, nothing = subject.value(subject.ablated("edge", all_or_none)).tolist()
     assert whole > nothing + 0.1
+
+
+def test_answers_of_other_shapes_are_refused():
+    answers, counted = np.zeros((2, 3, 1)), np.ones((2, 3), dtype=bool)
+    with pytest.raises(InputError, match="right, wrong, counted: expected"):
+        answer_difference(answers, answers[:1], counted)
+    counted[1] = False
+    with pytest.raises(InputError, match="counted: expected one position or more of each"):
+        answer_difference(answers, answers, counted)
 
 
 def test_begin_of_sequence_does_not_count():
