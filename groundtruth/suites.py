@@ -7,9 +7,9 @@ from typing import Any
 
 from groundtruth import ladder
 from groundtruth.errors import UnknownName
-from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
 from groundtruth.score_data import Scoring
+from groundtruth.trials import CircuitScoring, metrics_beside
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Suite:
     Fields:
         rows: ladder rows run on every world.
         primary: the metric that a claim is made on.
-        scoring: how much data scores.
+        scoring: how much data scores, or what circuits are compared with; None: the default of
+            each kind of testbed.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Suite:
     worlds: tuple[WorldSpec, ...]
     rows: tuple[str, ...] = tuple(ladder.row_ids())
     primary: str = "recover.joint"
-    scoring: Scoring = field(default_factory=Scoring)
+    scoring: Scoring | CircuitScoring | None = field(default_factory=Scoring)
     threshold: float = THRESHOLD
     share: float = SHARE
 
@@ -68,9 +69,9 @@ class Suite:
             "suite": self.name,
             "version": self.version,
             "primary": self.primary,
-            "metrics": sorted(metric.key for metric in METRICS.values()),
+            "metrics": sorted(metric.key for metric in metrics_beside(self.primary).values()),
             "rows": list(self.rows),
-            "scoring": self.scoring.description(),
+            "scoring": None if self.scoring is None else self.scoring.description(),
             "threshold": self.threshold,
             "share": self.share,
             "worlds": [

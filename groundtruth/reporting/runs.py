@@ -15,6 +15,7 @@ from groundtruth.errors import StoreError
 from groundtruth.evaluators import METRICS
 from groundtruth.reporting import naming
 from groundtruth.result import Metric, Result
+from groundtruth.trials import all_metrics
 
 Kind = Literal["oracle", "method", "control"]
 KINDS: tuple[Kind, ...] = ("oracle", "method", "control")
@@ -150,7 +151,7 @@ def _result(name: str, data: Mapping[str, Any]) -> Result:
     # Built from the record, not from the catalogue: an older version must still be shown as itself.
     low, high = data["range"]
     bounds = (float("-inf") if low is None else low, float("inf") if high is None else high)
-    known = METRICS.get(name)
+    known = all_metrics().get(name)
     metric = Metric(
         name,
         data["version"],
