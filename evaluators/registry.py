@@ -85,9 +85,7 @@ def explanation_of(id: str) -> str:
     return " ".join((documented or "").split("\n")[1:]).strip()
 
 
-def names(
-    wanted: Iterable[str] | None = None, known: Mapping[str, Metric] = METRICS
-) -> list[str]:
+def names(wanted: Iterable[str] | None = None, known: Mapping[str, Metric] = METRICS) -> list[str]:
     """Ids of known metrics, family by family; a wanted id that does not exist is an error.
 
     A wanted "recover" stands for all ids that begin with "recover.".

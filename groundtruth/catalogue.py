@@ -126,10 +126,7 @@ METHODS: dict[str, MethodEntry] = {
         _circuit("activation-patching", circuits.activation_patching),
         _circuit("attribution-patching", circuits.attribution_patching),
         _circuit("random", circuits.random_circuit, "control"),
-        *(
-            MethodEntry(row.id, row.kind, row.summary, None, "circuit")
-            for row in circuit_rows.ROWS
-        ),
+        *(MethodEntry(row.id, row.kind, row.summary, None, "circuit") for row in circuit_rows.ROWS),
     )
 }
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from groundtruth import catalogue, hashing, lockfile
 from groundtruth.errors import HashMismatch, InputError, StoreError, reject
-from groundtruth.trials import metrics_beside, trial_type
 from groundtruth.jobs import Done, Job, Settings, World, run_job
 from groundtruth.store import Store
 from groundtruth.suites import MethodSpec, Suite, WorldSpec
+from groundtruth.trials import metrics_beside, trial_type
 
 Watch = Callable[[str, int, int], None]
 """watch(label, finished, total): called as jobs start and finish."""

@@ -407,7 +407,9 @@ def _here(
                 watch(f"{_label(entry.name, given)} seed {seed}", len(rows), total)
     except KeyboardInterrupt:
         interrupted = True
-    return Sweep(entry.name, trials[chosen[0]].card(), tuple(rows), _budget(entry, grid), interrupted)
+    return Sweep(
+        entry.name, trials[chosen[0]].card(), tuple(rows), _budget(entry, grid), interrupted
+    )
 
 
 def _run(

@@ -80,7 +80,8 @@ class CircuitTrial:
         testbed, truth = self.testbed, self.testbed.truth
         return {
             "name": testbed.name,
-            "explains": self.explains,
+            "view": f"circuit.{testbed.unit}",
+            "group": _group(testbed),
             "hash": testbed.hash,
             "recipe": hashing.jsonable(testbed.recipe.description()),
             "truth_class": testbed.truth_class,
@@ -172,9 +173,7 @@ class CircuitTrial:
         other = "node" if self.testbed.unit == "edge" else "edge"
         return [m for m in names(wanted, self.metrics) if not m.startswith(f"circuit.{other}_")]
 
-    def _results(
-        self, circuit: Circuit, wanted: Iterable[str] | str | None
-    ) -> dict[str, Result]:
+    def _results(self, circuit: Circuit, wanted: Iterable[str] | str | None) -> dict[str, Result]:
         asked, testbed = self._names(wanted), self.testbed
         against, trivial = self.scoring.against, self.scoring.trivial
         found = score_circuit(testbed.truth, circuit, against, trivial=trivial)
@@ -192,6 +191,12 @@ class CircuitTrial:
             return len(self.testbed.truth.members(self.scoring.against))
         except Undefined:
             return None
+
+
+def _group(testbed: CircuitTestbed) -> str:
+    """Scores of testbeds under one kind of ablation may be averaged, each then a task."""
+    subject = testbed.scored
+    return f"{testbed.unit}s ({subject.granularity}), {subject.ablation} ablation"
 
 
 def facts(testbed: CircuitTestbed) -> list[str]:
