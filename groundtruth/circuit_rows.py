@@ -16,7 +16,7 @@ from groundtruth.errors import Undefined
 
 @dataclass(frozen=True)
 class Row:
-    """One row: id, kind, what it is, and the claim, which raises Undefined where it is not known."""
+    """One row: id, kind, what it is, and the claim; that raises Undefined where it is not known."""
 
     id: str
     kind: Literal["oracle", "control"]

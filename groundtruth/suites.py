@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundtruth import ladder
+from groundtruth import circuit_rows, ladder
 from groundtruth.errors import UnknownName
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
+from groundtruth.generators.gates import GATES
 from groundtruth.score_data import Scoring
 from groundtruth.trials import CircuitScoring, metrics_beside
 
@@ -205,6 +206,59 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
     )
 
 
+_FIXED = tuple(
+    MethodSpec(f"circuit/{name}")
+    for name in (
+        "acdc",
+        "eap",
+        "eap-ig-inputs",
+        "eap-ig-activations",
+        "information-flow",
+        "edge-patching",
+        "group-ablation",
+    )
+)
+"""Methods of edges that draw nothing, so that another seed gives the same on the same inputs."""
+
+_DRAWN = (MethodSpec("circuit/edge-pruning"), MethodSpec("circuit/random"))
+_OF_NODES = (
+    MethodSpec("circuit/activation-patching"),
+    MethodSpec("circuit/attribution-patching"),
+    MethodSpec("circuit/group-ablation", {"unit": "node"}),
+    MethodSpec("circuit/random", {"unit": "node"}),
+)
+_GATES = tuple(f"circuit/gate-{name}" for name in GATES)
+_SEEDS = (0, 1, 2)
+
+
+def _gate_worlds() -> tuple[WorldSpec, ...]:
+    """Gates are the same at every seed: methods that draw nothing run once."""
+    return tuple(
+        world
+        for name in _GATES
+        for world in (
+            WorldSpec(name, _FIXED, (0,)),
+            WorldSpec(name, _DRAWN, _SEEDS, rows=()),
+            WorldSpec(name, _OF_NODES, (0,), {"unit": "node"}),
+        )
+    )
+
+
+def _circuit_worlds(
+    names: tuple[str, ...], ablations: tuple[str, ...], **sizes: Any
+) -> tuple[WorldSpec, ...]:
+    """Edges under each ablation, and nodes under the first, on inputs that differ by the seed."""
+    edges = [(ablation, "edge", (*_FIXED, *_DRAWN)) for ablation in ablations]
+    return tuple(
+        WorldSpec(f"circuit/{name}", methods, _SEEDS, {"ablation": ablation, "unit": unit, **sizes})
+        for name in names
+        for ablation, unit, methods in (*edges, (ablations[0], "node", _OF_NODES))
+    )
+
+
+_CIRCUIT_ROWS = tuple(row.id for row in circuit_rows.ROWS)
+
+
 def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
     """The published width, L0, batch and rate; Matryoshka's groups are the published prefixes."""
     common = {"width": 4096, "l0": 25, "n_samples": n_samples, "batch_size": 1024, "lr": 3e-4}
@@ -296,6 +350,23 @@ SUITES: dict[str, Suite] = {
             rows=_LEAST_ROWS,
             primary="recover.joint",
             scoring=Scoring(n_select=4096, n_score=8192, n_positives=100),
+        ),
+        Suite(
+            "circuits-small",
+            1,
+            "Circuit discovery where all minimal valid circuits are known: six gates, an induction "
+            "circuit by hand, four compiled programs; nodes, and edges under resample and zero "
+            "ablation. Minutes on two cores.",
+            (
+                *_gate_worlds(),
+                *_circuit_worlds(
+                    ("attention-induction", "hist", "reverse", "frac_prevs", "sort_unique"),
+                    ("resample", "zero"),
+                ),
+            ),
+            rows=_CIRCUIT_ROWS,
+            primary="circuit.edge_auprc",
+            scoring=CircuitScoring(),
         ),
     )
 }
