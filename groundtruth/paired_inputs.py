@@ -39,7 +39,11 @@ def sequences(n_tokens: int, length: int, n: int, seed: int) -> Drawn:
         >>> sorted(drawn.sequences.tolist()), drawn.exhaustive
         ([[0, 0], [0, 1], [1, 0], [1, 1]], True)
     """
-    for name, value, least in (("vocab", n_tokens, 1), ("max_length", length, 1), ("n", n, 2)):
+    for name, value, least in (
+        ("vocab", n_tokens, 1),
+        ("max_length", length, 1),
+        ("n_inputs", n, 2),
+    ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise reject(name, value, f"a whole number >= {least}")
     draws = seeds.generator(seeds.root_of("circuit inputs", seed))
