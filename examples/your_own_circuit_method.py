@@ -1,4 +1,4 @@
-"""A circuit method of one's own in twenty lines: how much of the metric each node's mean carries."""
+"""A circuit method of one's own in twenty lines: what is lost where a node gives only its mean."""
 
 import torch
 

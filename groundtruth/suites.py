@@ -228,6 +228,9 @@ _OF_NODES = (
     MethodSpec("circuit/random", {"unit": "node"}),
 )
 _GATES = tuple(f"circuit/gate-{name}" for name in GATES)
+_ATTENTION = tuple(
+    f"attention-{name}" for name in ("induction", "max-of-k", "skip-trigrams", "ov-incoherent")
+)
 _SEEDS = (0, 1, 2)
 
 
@@ -256,6 +259,49 @@ def _circuit_worlds(
     )
 
 
+_SHORT_PROGRAMS = (
+    "hist",
+    "reverse",
+    "frac_prevs",
+    "sort_unique",
+    "detect_pattern",
+    "count_less_freq",
+    "count",
+    "induction_agreed",
+    "second_largest",
+    "argmax",
+    "peaks",
+    "next_greater",
+    "occurrence_number",
+    "keep_first",
+    "most_frequent",
+    "frequency",
+    "running_parity",
+    "running_sum",
+    "sum_mod",
+    "above_average",
+)
+"""Programs whose circuits can be enumerated under zero ablation as well."""
+
+_LONG_PROGRAMS = (
+    "sort",
+    "sort_freq",
+    "induction",
+    "repeat_prefix",
+    "dense_rank",
+    "median",
+    "is_sorted",
+    "deduplicate",
+    "count_distinct",
+    "depth",
+    "matching_bracket",
+    "contains",
+    "sentiment",
+    "ioi",
+    "pronoun",
+    "agreement",
+    "two_hop",
+)
 _CIRCUIT_ROWS = tuple(row.id for row in circuit_rows.ROWS)
 
 
@@ -363,6 +409,23 @@ SUITES: dict[str, Suite] = {
                     ("attention-induction", "hist", "reverse", "frac_prevs", "sort_unique"),
                     ("resample", "zero"),
                 ),
+            ),
+            rows=_CIRCUIT_ROWS,
+            primary="circuit.edge_auprc",
+            scoring=CircuitScoring(),
+        ),
+        Suite(
+            "circuits-full",
+            1,
+            "Circuit discovery on 41 circuits by hand and programs, on longer inputs, under "
+            "resample, mean and, where all circuits can be tried, zero ablation. Some hours on two "
+            "cores; it resumes.",
+            (
+                *_circuit_worlds(_ATTENTION, ("resample", "mean", "zero"), n_inputs=64),
+                *_circuit_worlds(
+                    _SHORT_PROGRAMS, ("resample", "mean", "zero"), max_length=6, n_inputs=64
+                ),
+                *_circuit_worlds(_LONG_PROGRAMS, ("resample", "mean"), max_length=6, n_inputs=64),
             ),
             rows=_CIRCUIT_ROWS,
             primary="circuit.edge_auprc",

@@ -14,7 +14,6 @@ a writer, named so, and a reader: "a1.h0.q" or ("blocks.1.attn.hook_q", 0), "m1"
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import update_wrapper
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ def model_method(
     function: Callable[..., Any], view: Callable[[ModelSubject], Any]
 ) -> Callable[..., Circuit]:
     """`function` as a method, on what `view` makes of a subject."""
+    name = getattr(function, "__name__", type(function).__name__)
 
     def method(subject: ModelSubject, *, seed: int, **parameters: Any) -> Circuit:
         scores = function(
@@ -41,10 +41,10 @@ def model_method(
             seed=seed,
             **parameters,
         )
-        return circuit_of_scores(subject, scores, getattr(function, "__name__", "function"))
+        return circuit_of_scores(subject, scores, name)
 
-    update_wrapper(method, function)
-    del method.__wrapped__  # its signature is not the function's
+    method.__name__, method.__doc__ = name, function.__doc__
+    method.__module__ = function.__module__  # whose source a stored run is keyed by
     return method
 
 

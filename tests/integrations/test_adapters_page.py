@@ -41,3 +41,12 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         if "config" in names and claim == "TopKTrainingSAE":
             assert names["report"]["recover.recall"].value > 0.5
     assert [path.name for path in tmp_path.iterdir()] == ["sae"]
+
+
+def test_the_circuit_examples_run() -> None:
+    names: dict[str, Any] = {"gt": gt}
+    for start, claim in (("transformer_lens", "norms"), ("nnsight", "sizes")):
+        (block,) = (b for b in BLOCKS if b.startswith(f"from groundtruth.adapters.{start}"))
+        exec(compile(block, str(PAGE), "exec"), names)
+        assert names["report"].name == claim
+        assert names["report"]["circuit.node_auprc"].value is not None

@@ -143,7 +143,7 @@ def test_a_hook_left_on_a_library_model_reaches_nothing() -> None:
         (
             {"embed": 1.0, "hook_embed": 1.0},
             ExplanationError,
-            "expected one score for 'hook_embed'",
+            "one score for 'hook_embed'",
         ),
         ({"blocks.7.hook_mlp_out": 1.0}, UnknownName, "node of this model is called"),
         ({"hook_embed": 1.0}, ExplanationError, "got none for"),
