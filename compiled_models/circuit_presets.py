@@ -83,5 +83,10 @@ def _preset(program: str) -> CircuitPreset:
     return CircuitPreset(f"circuit/{program}", entry.summary, SOURCE, builder, parameters)
 
 
-PRESETS: tuple[CircuitPreset, ...] = tuple(map(_preset, library.names()))
+def _has_recipe(program: str) -> bool:
+    """Whether its arguments can be stored: functions and expressions cannot."""
+    return all(isinstance(value, (str, int, tuple)) for value in library.entry(program).arguments)
+
+
+PRESETS: tuple[CircuitPreset, ...] = tuple(map(_preset, filter(_has_recipe, library.names())))
 """The program library: programs on sequences of one length, all or a sample of them."""

@@ -364,6 +364,7 @@ def sweep(
         [(2, 2), (8, 8)]
     """
     entry = _entry(method)
+    catalogue.check_explains(entry, "dictionary", "a sweep")
     names = _names(entry, l0=l0, k=k)
     grid = _grid(entry, names, l0, k, parameters)
     own = testbed.recipe.seed if isinstance(testbed, Testbed) and out is not None else 0

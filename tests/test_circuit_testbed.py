@@ -154,3 +154,10 @@ def test_an_unknown_parameter_is_named_with_its_neighbours() -> None:
 def test_drawn_inputs_out_of_range_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         gt.build("circuit/hist", **parameters)
+
+
+def test_every_preset_can_be_stored_and_says_what_it_is() -> None:
+    for preset in catalogue.TESTBEDS.values():
+        if preset.name.startswith("circuit/"):
+            assert json.loads(json.dumps(preset.parameters)) is not None
+            assert preset.summary and preset.source
