@@ -187,6 +187,7 @@ _SET_SCORES: dict[Metric, Callable[[CircuitRuns], _Value]] = {
     WANG: _wang,
     MINIMALITY: _minimality,
 }
+OF_SETS = tuple(_SET_SCORES)
 
 
 def _of_set(b: CircuitRuns, entry: Metric, score: Callable[[CircuitRuns], _Value]) -> Result:

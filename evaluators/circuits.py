@@ -244,3 +244,9 @@ def _check_both(c: CircuitComparison) -> None:
 def _over_circuits(c: CircuitComparison, value: Callable[[np.ndarray], float]) -> Scored:
     hits = (c.circuits & c.claimed).sum(1)
     return Scored(value(hits), c.of_random_claims(value))
+
+
+METRICS: dict[str, Metric] = {
+    entry.id: entry for edge, node, _ in _SCORES.values() for entry in (edge, node)
+}
+"""Every recovery metric by id, of edges and of nodes."""

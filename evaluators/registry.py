@@ -34,6 +34,7 @@ FAMILIES = (
     "part",
     "subspace",
     "manifold",
+    "circuit",
     "recon",
 )
 """Recovery is shown first; reconstruction, which is never a success criterion, last."""
@@ -78,25 +79,27 @@ def metric(
 
 
 def explanation_of(id: str) -> str:
-    """What the metric is not, and its sources: the docstring after its first line, on one line."""
-    return " ".join((inspect.getdoc(_SCORES[id]) or "").split("\n")[1:]).strip()
+    """What the metric is not, and its sources: the docstring after its first line, on one line; ""
+    of a metric that no function of a `Comparison` computes."""
+    documented = inspect.getdoc(_SCORES[id]) if id in _SCORES else None
+    return " ".join((documented or "").split("\n")[1:]).strip()
 
 
-def names(wanted: Iterable[str] | None = None) -> list[str]:
-    """Metric ids, family by family; a wanted id that does not exist is an error.
+def names(wanted: Iterable[str] | None = None, known: Mapping[str, Metric] = METRICS) -> list[str]:
+    """Ids of known metrics, family by family; a wanted id that does not exist is an error.
 
     A wanted "recover" stands for all ids that begin with "recover.".
     """
     if wanted is None:
-        return sorted(METRICS, key=lambda m: FAMILIES.index(m.partition(".")[0]))
+        return sorted(known, key=lambda m: FAMILIES.index(m.partition(".")[0]))
     if not isinstance(wanted, Iterable):
         raise reject("metrics", wanted, "metric ids, or None for all")
     out: list[str] = []
     for name in [wanted] if isinstance(wanted, str) else wanted:
         name = str(name)
-        family = [m for m in METRICS if m == name or m.startswith(f"{name}.")]
+        family = [m for m in known if m == name or m.startswith(f"{name}.")]
         if not family:
-            raise UnknownName("metric", name, METRICS)
+            raise UnknownName("metric", name, known)
         out += [m for m in family if m not in out]
     return out
 

@@ -11,6 +11,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActivationSubject": "groundtruth.testbed",
+    "Circuit": "groundtruth.circuit",
+    "CircuitScoring": "groundtruth.trials",
+    "CircuitTestbed": "groundtruth.circuit_testbed",
+    "ClaimReport": "groundtruth.claim_report",
     "Dictionary": "groundtruth.explanation",
     "FeatureTruth": "groundtruth.truth",
     "GroundtruthError": "groundtruth.errors",

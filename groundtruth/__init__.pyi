@@ -1,5 +1,8 @@
 from groundtruth.catalogue import build as build
 from groundtruth.catalogue import testbeds as testbeds
+from groundtruth.circuit import Circuit as Circuit
+from groundtruth.circuit_testbed import CircuitTestbed as CircuitTestbed
+from groundtruth.claim_report import ClaimReport as ClaimReport
 from groundtruth.consistency import agreement as agreement
 from groundtruth.consistency import stability as stability
 from groundtruth.errors import GroundtruthError as GroundtruthError
@@ -17,6 +20,7 @@ from groundtruth.stitching import stitch as stitch
 from groundtruth.sweeps import sweep as sweep
 from groundtruth.testbed import ActivationSubject as ActivationSubject
 from groundtruth.testbed import Testbed as Testbed
+from groundtruth.trials import CircuitScoring as CircuitScoring
 from groundtruth.truth import FeatureTruth as FeatureTruth
 
 __version__: str

@@ -10,19 +10,21 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from groundtruth import ladder, methods
+from groundtruth import circuit_rows, ladder, methods
 from groundtruth.adapters import as_method
+from groundtruth.circuit_testbed import CircuitPreset
+from groundtruth.compiled_models import circuit_presets as program_presets
 from groundtruth.compiled_models import presets as compiled_presets
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
-from groundtruth.generators import presets, toy_presets
+from groundtruth.generators import circuit_presets, presets, toy_presets
 from groundtruth.ladder.rows import ROWS
+from groundtruth.methods import circuits
 from groundtruth.methods.fit import DEFAULTS, Options
-from groundtruth.testbed import Testbed
 
 Kind = Literal["method", "oracle", "control"]
 
@@ -39,14 +41,16 @@ class MethodEntry:
         name: as typed.
         kind: "method", "oracle" or "control".
         summary: one line.
-        make: method(subject, *, seed, **parameters) -> explanation; None for ladder rows, which
+        make: method(subject, *, seed, **parameters) -> explanation; None for reference rows, which
             are made from the testbed and not by a method.
+        explains: "dictionary", "circuit": what it returns; "" where only running it tells.
     """
 
     name: str
     kind: Kind
     summary: str
     make: Callable[..., Any] | None
+    explains: str = "dictionary"
 
     def parameters(self) -> dict[str, Any]:
         """Settable parameters with their defaults."""
@@ -82,6 +86,10 @@ def _entry(name: str, make: Callable[..., Any], kind: Kind = "method") -> Method
     return MethodEntry(name, kind, summary, make)
 
 
+def _circuit(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
+    return replace(_entry(f"circuit/{name}", make, kind), explains="circuit")
+
+
 METHODS: dict[str, MethodEntry] = {
     entry.name: entry
     for entry in (
@@ -107,13 +115,31 @@ METHODS: dict[str, MethodEntry] = {
         _entry("linear/ksvd", methods.ksvd),
         _entry("linear/mod", methods.mod),
         *(MethodEntry(row.id, row.kind, row.summary, None) for row in ROWS),
+        _circuit("acdc", circuits.acdc),
+        _circuit("eap", circuits.eap),
+        _circuit("eap-ig-inputs", circuits.eap_ig_inputs),
+        _circuit("eap-ig-activations", circuits.eap_ig_activations),
+        _circuit("information-flow", circuits.information_flow),
+        _circuit("edge-pruning", circuits.edge_pruning),
+        _circuit("edge-patching", circuits.edge_patching),
+        _circuit("group-ablation", circuits.group_ablation),
+        _circuit("activation-patching", circuits.activation_patching),
+        _circuit("attribution-patching", circuits.attribution_patching),
+        _circuit("random", circuits.random_circuit, "control"),
+        *(MethodEntry(row.id, row.kind, row.summary, None, "circuit") for row in circuit_rows.ROWS),
     )
 }
 
 
-TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset | CompiledPreset] = {
+TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset | CompiledPreset | CircuitPreset] = {
     preset.name: preset
-    for preset in (*presets.PRESETS, *toy_presets.PRESETS, *compiled_presets.PRESETS)
+    for preset in (
+        *presets.PRESETS,
+        *toy_presets.PRESETS,
+        *compiled_presets.PRESETS,
+        *circuit_presets.PRESETS,
+        *program_presets.PRESETS,
+    )
 }
 
 
@@ -127,8 +153,12 @@ def testbed_summary(name: str) -> str:
     return TESTBEDS[name].summary if name in TESTBEDS else ""
 
 
-def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Testbed:
+def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Any:
     """The testbed `name` at `seed`, with any of its parameters changed.
+
+    Returns:
+        `Testbed`, whose truth is a dictionary; of a name that begins with "circuit/" a
+        `CircuitTestbed`.
 
     Example:
         >>> testbed = build("sparse/small", seed=0)
@@ -181,7 +211,17 @@ def method(name: str) -> MethodEntry:
         public = [a for a in vars(module) if not a.startswith("_") and callable(vars(module)[a])]
         raise UnknownName(f"function in {module_name}", attribute, public)
     found = getattr(module, attribute)
-    return MethodEntry(name, "method", _summary(found), as_method(found))
+    return MethodEntry(name, "method", _summary(found), as_method(found), "")
+
+
+def check_explains(entry: MethodEntry, explains: str, testbed: str) -> None:
+    """Raise for a method, or a row, of another kind than the testbed asks for."""
+    if entry.explains not in ("", explains):
+        fitting = sorted(e.name for e in METHODS.values() if e.explains == explains and e.make)
+        raise InputError(
+            f"{entry.name}: explains by a {entry.explains}, but {testbed} is scored by a "
+            f"{explains}. Methods for it: {', '.join(fitting)}."
+        )
 
 
 def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:

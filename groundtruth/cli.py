@@ -208,9 +208,11 @@ def _entries(kind: str) -> list[dict[str, str]]:
 
         return [{"name": p.name, "summary": p.summary} for p in TESTBEDS.values()]
     if kind == "metrics":
-        from groundtruth.evaluators import METRICS, names
+        from groundtruth.evaluators import names
+        from groundtruth.trials import all_metrics
 
-        return [{"name": m, "summary": METRICS[m].summary} for m in names()]
+        known = all_metrics()
+        return [{"name": m, "summary": known[m].summary} for m in names(None, known)]
     if kind == "suites":
         from groundtruth.suites import SUITES
 

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from groundtruth import catalogue, ladder
+from groundtruth.circuit_testbed import CircuitTestbed
+from groundtruth.circuit_truth import TRUTH_SETS, Bounds, Members
 from groundtruth.compiled_models.description import planted
 from groundtruth.compiled_models.drawing import draw
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.equivalence import SparseOptimum
 from groundtruth.errors import UnknownName, reject
-from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.registry import explanation_of
 from groundtruth.report import HEADLINE
 from groundtruth.score_data import ScoreData, Scoring
 from groundtruth.suites import SUITES
 from groundtruth.testbed import Testbed
+from groundtruth.trials import CircuitTrial, Terms, all_metrics
+from groundtruth.universe import shown
 
 Watch = Callable[[str, int, int], None]
 
@@ -34,13 +37,13 @@ def description(name: str, *, oracle: bool, watch: Watch) -> Iterable[tuple[str,
     """
     if name in catalogue.TESTBEDS:
         return _testbed(name, oracle, watch)
-    if name in METRICS:
+    if name in all_metrics():
         return _metric(name).items()
     if name in SUITES:
         return {"summary": SUITES[name].summary, **SUITES[name].manifest()}.items()
     if name in catalogue.METHODS or ":" in name:
         return _method(name).items()
-    known = [*catalogue.TESTBEDS, *METRICS, *SUITES, *catalogue.METHODS]
+    known = [*catalogue.TESTBEDS, *all_metrics(), *SUITES, *catalogue.METHODS]
     raise UnknownName("testbed, method, metric or suite", name, known)
 
 
@@ -73,6 +76,9 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
         yield "features", world.truth.features.n_features
     else:
         world = preset.build(seed=0)
+    if isinstance(world, CircuitTestbed):
+        yield from _circuits(world, oracle)
+        return
     truth = world.truth.features
     yield "expected_l0", round(truth.expected_l0, 4)
     yield "coherence", round(truth.coherence, 4)
@@ -88,6 +94,30 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     yield "hash_seed_0", world.hash
     if oracle:
         yield from _oracles(world, watch, steps)
+
+
+def _circuits(world: CircuitTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
+    """Which candidates the model uses, at seed 0, and what the truth itself scores."""
+    truth = world.truth
+    yield "condition", str(truth.condition)
+    yield "candidates", len(truth.universe)
+    for name in TRUTH_SETS:
+        found = getattr(truth, name)
+        if isinstance(found, Bounds) and not found.exact:
+            yield name, f"between {len(found.lower)} and {len(found.upper)}, not known exactly"
+        else:
+            yield name, _listed(truth.members(name))
+    yield "circuits", [_listed(circuit) for circuit in truth.circuits]
+    yield "hash_seed_0", world.hash
+    if oracle:
+        trial = CircuitTrial(world, Terms())
+        for row in trial.rows:
+            scores = {metric: result.value for metric, result in trial.row(row).results.items()}
+            yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
+
+
+def _listed(members: Members) -> list[str]:
+    return sorted(map(shown, members))
 
 
 def _oracles(world: Testbed, watch: Watch, steps: int) -> Iterator[tuple[str, Any]]:
@@ -110,7 +140,7 @@ def _sparser(optimum: SparseOptimum) -> str:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    metric = METRICS[name]
+    metric = all_metrics()[name]
     return {
         "metric": metric.id,
         "version": metric.version,

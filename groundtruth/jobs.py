@@ -15,22 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from groundtruth import catalogue, evaluation, files, hashing, ladder, outputs, provenance
-from groundtruth.cards import describe_testbed
+from groundtruth import catalogue, evaluation, files, hashing, provenance
 from groundtruth.errors import Diverged, GroundtruthError
-from groundtruth.evaluators import METRICS
-from groundtruth.evaluators.registry import names
 from groundtruth.methods.checkpoint import is_damaged
 from groundtruth.methods.fit import source_digest
 from groundtruth.monitor import Monitor
-from groundtruth.report import Report
 from groundtruth.result import Result
-from groundtruth.score_data import ScoreData, Scoring
+from groundtruth.score_data import Scoring
 from groundtruth.store import Store
 from groundtruth.suites import MethodSpec
 from groundtruth.testbed import Testbed
+from groundtruth.trials import Report, Terms, Trial, trial_of
 
 WATCHED_ON_THE_WAY = ("recover.above_08", "recover.precision")
 """Besides what a `Monitor` always follows."""
@@ -45,7 +40,7 @@ class Settings:
 
     suite: str | None
     lock: str | None
-    scoring: Scoring
+    scoring: Any
     threshold: float
     share: float
 
@@ -59,18 +54,23 @@ class World:
     seed: int
     n_train: int
 
-    def build(self) -> Testbed:
+    def build(self) -> Any:
         return catalogue.build(self.testbed, seed=self.seed, **self.parameters)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A method on a world; or, with `rows`, those ladder rows."""
+    """A method on a world; or, with `rows`, those reference rows."""
 
     world: World
     settings: Settings
     method: MethodSpec | None = None
     rows: tuple[str, ...] = ()
+
+    def trial(self) -> Trial:
+        settings, n_train = self.settings, self.world.n_train
+        terms = Terms(settings.scoring, n_train, settings.threshold, settings.share)
+        return trial_of(self.world.build(), terms)
 
     @property
     def label(self) -> str:
@@ -96,34 +96,26 @@ class Done:
 
 def run_job(job: Job, out: Path, tell: Callable[[str], None] | None = None) -> Done:
     """Run `job` unless its result is stored already; store every result, failures included."""
-    store = Store(out)
-    testbed = job.world.build()
+    store, trial = Store(out), job.trial()
     if job.method is not None:
-        return _run_method(job, job.method, testbed, store, tell)
-    return _run_rows(job, testbed, store, tell)
+        return _run_method(job, job.method, trial, store, tell)
+    return _run_rows(job, trial, store, tell)
 
 
 def method_key(
-    job: Job,
-    testbed: Testbed,
-    name: str,
-    parameters: dict[str, Any],
-    watch_at: tuple[int, ...] = (),
+    trial: Trial, name: str, parameters: dict[str, Any], watch_at: tuple[int, ...] = ()
 ) -> str:
     """The hash under which a run is stored."""
     return hashing.digest(
         {
-            "testbed": testbed.hash,
-            "recipe": hashing.jsonable(testbed.recipe.description()),
+            "testbed": trial.testbed.hash,
+            "recipe": hashing.jsonable(trial.testbed.recipe.description()),
             "method": name,
             "parameters": hashing.jsonable(parameters),
             "watch_at": list(watch_at),
             "source": _source_hash(name),
-            "scoring": job.settings.scoring.description(),
-            "threshold": job.settings.threshold,
-            "share": job.settings.share,
-            "n_train": job.world.n_train,
-            "metrics": sorted(metric.key for metric in METRICS.values()),
+            **trial.description(),
+            "metrics": sorted(metric.key for metric in trial.metrics.values()),
         }
     )
 
@@ -131,37 +123,36 @@ def method_key(
 def _run_method(
     job: Job,
     spec: MethodSpec,
-    testbed: Testbed,
+    trial: Trial,
     store: Store,
     tell: Callable[[str], None] | None,
 ) -> Done:
     entry = catalogue.method(spec.name)
     assert entry.make is not None
-    key = method_key(job, testbed, spec.name, spec.parameters, spec.watch_at)
+    key = method_key(trial, spec.name, spec.parameters, spec.watch_at)
     with store.lock(key) as held:
         if not held:
             return Done(job.label, (key,), 0, (), busy=True)
         if store.is_complete(key):
             return Done(job.label, (key,), 1, _failure(job, store.load(key).record))
-        data = ScoreData(testbed, job.settings.scoring)
-        ladder.references(data, n_train=job.world.n_train)
+        trial.prepare()
         error, report = None, None
         if is_damaged(store.checkpoint(key)):
             _forget(store.checkpoint(key))
-        history = History(testbed, store.checkpoint(key)) if spec.watch_at else None
+        history = History(trial.testbed, store.checkpoint(key)) if spec.watch_at else None
         with provenance.Stopwatch() as watch:
             try:
                 report = _score(
                     job,
                     spec,
                     entry,
-                    data,
+                    trial,
                     _hooks(entry, spec, store.checkpoint(key), history, tell),
                 )
             except (Exception, SystemExit) as raised:
                 error = _described(raised)
         record = {
-            **_context(job, testbed, spec.name, entry.kind, entry.summary, spec.parameters),
+            **_context(job, trial, spec.name, entry.kind, entry.summary, spec.parameters),
             "status": "ok" if report is not None else "failed",
             "error": error,
             "flags": list(report.flags) if report is not None else [],
@@ -170,11 +161,11 @@ def _run_method(
             "provenance": {**provenance.collect(), **watch.usage.to_json()},
         }
         if report is None:
-            record["results"] = _floor_results(data, job.world.n_train, error or {})
+            record["results"] = _floor_results(trial, error or {})
             store.save(key, record, {})
         else:
             record["results"] = {k: r.to_json() for k, r in report.results.items()}
-            store.save(key, record, explanation_tensors(report))
+            store.save(key, record, trial.tensors(report))
         # A run that failed is not tried again, so nothing would ever go on from what it left.
         _forget(store.checkpoint(key))
         return Done(job.label, (key,), 0, _failure(job, record))
@@ -258,74 +249,24 @@ def _score(
     job: Job,
     spec: MethodSpec,
     entry: catalogue.MethodEntry,
-    data: ScoreData,
+    trial: Trial,
     hooks: dict[str, Any],
 ) -> Report:
+    seed = job.world.seed
     explanation, flags = evaluation.explain(
-        data.testbed, entry.make, seed=job.world.seed, **spec.parameters, **hooks
+        trial, entry.make, seed=seed, **spec.parameters, **hooks
     )
-    return evaluation.score_outputs(
-        data,
-        outputs.take_outputs(explanation, data),
-        name=spec.name,
-        seed=job.world.seed,
-        n_train=job.world.n_train,
-        threshold=job.settings.threshold,
-        share=job.settings.share,
-        flags=flags,
-    )
+    return trial.report(explanation, name=spec.name, seed=seed, flags=flags)
 
 
-def explanation_tensors(report: Report) -> dict[str, np.ndarray]:
-    """The explanation as scored: decoder, bias, and sparse codes on every part of the data.
-
-    With the testbed's recipe, all scores can be computed again from these.
-    """
-    out = report.comparison.outputs
-    tensors = {
-        "decoder": _compact(out.decoder),
-        "bias": out.bias,
-        "signed": np.array(out.signed),
-    }
-    for part in ("select", "score", "positives"):
-        codes = getattr(out, part)
-        if codes is not None:
-            tensors[f"{part}.values"] = _compact(codes.data)
-            tensors[f"{part}.latents"] = codes.indices.astype(np.int32)
-            tensors[f"{part}.starts"] = codes.indptr.astype(np.int64)
-    if out.reconstruction is not None and not _is_linear(out):
-        tensors["reconstruction"] = _compact(out.reconstruction)
-    for metric in ("recover.joint", "recover.recall"):
-        for name, array in report.results[metric].evidence.items():
-            tensors[f"{metric}.{name}"] = np.ascontiguousarray(array)
-    return tensors
-
-
-def _is_linear(out: outputs.Outputs) -> bool:
-    """Whether the reconstruction is codes @ decoder + bias, and so need not be stored."""
-    assert out.score is not None and out.reconstruction is not None
-    linear = out.score.astype(np.float64) @ out.decoder + out.bias
-    scale = np.abs(linear).max(initial=0.0)
-    return bool(np.abs(linear - out.reconstruction).max(initial=0.0) <= 1e-6 * scale)
-
-
-def _compact(array: np.ndarray) -> np.ndarray:
-    """`array` in float32 where that changes no number by more than rounding, else in float64."""
-    with np.errstate(over="ignore", under="ignore"):
-        short = array.astype(np.float32)
-        near = np.abs(short - array) <= 1e-6 * np.abs(array)
-    return short if near.all() else array.astype(np.float64)
-
-
-def _run_rows(job: Job, testbed: Testbed, store: Store, tell: Callable[[str], None] | None) -> Done:
-    keys = {row: method_key(job, testbed, row, {}) for row in job.rows}
+def _run_rows(job: Job, trial: Trial, store: Store, tell: Callable[[str], None] | None) -> Done:
+    keys = {row: method_key(trial, row, {}) for row in job.rows}
     missing = [row for row in job.rows if not store.is_complete(keys[row])]
-    data = ScoreData(testbed, job.settings.scoring)
     for row in missing:
         with provenance.Stopwatch() as watch:
-            scored = ladder.ladder(data, [row], n_train=job.world.n_train, tell=tell)[row]
+            scored = trial.row(row, tell)
         record = {
-            **_context(job, testbed, row, scored.kind, scored.summary, {}),
+            **_context(job, trial, row, scored.kind, scored.summary, {}),
             "status": "ok",
             "error": None,
             "flags": [],
@@ -338,12 +279,12 @@ def _run_rows(job: Job, testbed: Testbed, store: Store, tell: Callable[[str], No
 
 
 def _context(
-    job: Job, testbed: Testbed, name: str, kind: str, summary: str, parameters: dict[str, Any]
+    job: Job, trial: Trial, name: str, kind: str, summary: str, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "suite": job.settings.suite,
         "lock": job.settings.lock,
-        "testbed": describe_testbed(testbed),
+        "testbed": trial.card(),
         "method": {
             "name": name,
             "kind": kind,
@@ -352,20 +293,15 @@ def _context(
             "source": _source_hash(name),
         },
         "seed": job.world.seed,
-        "scoring": job.settings.scoring.description(),
-        "n_train": job.world.n_train,
+        **trial.description(),
     }
 
 
-def _floor_results(
-    data: ScoreData, n_train: int, error: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Every metric of a failed run at its floor: the floor of the identity row's width."""
-    known = ladder.ladder(data, ["O0-identity"], n_train=n_train)["O0-identity"].results
+def _floor_results(trial: Trial, error: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every metric of a failed run at its floor."""
     reason = f"the run failed: {error.get('type')}"
     out = {}
-    for name in names():
-        base = known[name]
+    for name, base in trial.bounds().items():
         failed = Result(base.metric, base.floor, "failed", reason)
         out[name] = failed.between(
             base.floor, base.floor_kind, base.ceiling, base.ceiling_kind
@@ -386,11 +322,11 @@ def _source_hash(name: str) -> str:
 
     An edited method is another method: its runs are not reused.
     """
-    if catalogue.method(name).make is None:
+    make = catalogue.method(name).make
+    if make is None:
         return ""
     if ":" not in name:
-        return source_digest()
-    make = catalogue.method(name).make
+        return source_digest(Path(inspect.getfile(make)).parent)
     try:
         module = inspect.getmodule(make)
         return hashing.digest(inspect.getsource(module if module is not None else make))  # type: ignore[arg-type]

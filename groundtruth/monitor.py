@@ -267,15 +267,14 @@ class Monitor:
         try:
             stored: Any = json.loads(data) if isinstance(data, str) else data
             card = stored["testbed"]
-            if testbed is None:
-                testbed = rebuild(card)
-            elif testbed.hash != card["hash"]:
+            world = rebuild(card) if testbed is None else testbed
+            if world.hash != card["hash"]:
                 raise HashMismatch(
                     f"{card['name']}: expected the world {card['hash'][:12]} of this history, got "
-                    f"{testbed.hash[:12]}. Pass the testbed that it was made on."
+                    f"{world.hash[:12]}. Pass the testbed that it was made on."
                 )
             monitor = cls(
-                testbed, stored["every"], metrics=stored["metrics"], scoring=stored["scoring"]
+                world, stored["every"], metrics=stored["metrics"], scoring=stored["scoring"]
             )
             monitor.history = [_read_point(point) for point in stored["points"]]
         except (KeyError, TypeError, json.JSONDecodeError) as fault:

@@ -77,3 +77,31 @@ def answer_difference(right: Any, wrong: Any, counted: Any) -> OutputMetric:
         return (outputs * weights.to(outputs)).sum((-2, -1))
 
     return along
+
+
+def way_back(own: torch.Tensor, ablated: torch.Tensor, counted: torch.Tensor) -> OutputMetric:
+    """How far outputs are on the way from `ablated`, 0, to `own`, 1: a projection,
+
+        <outputs - ablated, own - ablated> / |own - ablated|^2  over the counted positions,
+
+    and 0 for an input on which the two are the same. It is linear in the outputs; where each is
+    one-hot, it is the mean logit difference of the two answers, moved and scaled.
+
+    Args:
+        own, ablated: (batch, position, n_outputs) of the whole model, and of nothing of it.
+        counted: (batch, position) booleans.
+
+    Example:
+        >>> own, ablated = torch.tensor([[[3.0, 0.0]]]), torch.tensor([[[1.0, 0.0]]])
+        >>> way = way_back(own, ablated, torch.tensor([[True]]))
+        >>> way(torch.stack([own, ablated, (own + ablated) / 2])).tolist()
+        [[1.0], [0.0], [0.5]]
+    """
+    direction = (own - ablated) * counted[..., None]
+    length = direction.square().sum((-2, -1))
+    scale = torch.where(length > 0, 1 / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
+
+    def way(outputs: torch.Tensor) -> torch.Tensor:
+        return ((outputs - ablated) * direction).sum((-2, -1)) * scale
+
+    return way

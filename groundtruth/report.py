@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -89,18 +89,7 @@ class Report:
     def __str__(self) -> str:
         lines = [self.verdict, ""]
         lines += [f"warning: {FLAGS.get(flag, flag)}" for flag in self.flags]
-        head = (
-            f"{'metric':<30} {'value':>8} {'95% interval':>17} {'floor':>8} {'ceiling':>8} "
-            f"{'normalised':>10}"
-        )
-        lines += [head, "-" * len(head)]
-        defined = [m for m in self.results if self.results[m].value is not None]
-        first = [m for m in HEADLINE if m in defined]
-        rest = [m for m in defined if m not in first]
-        lines += [result_line(self.results[m]) for m in first]
-        lines += [""] * bool(first and rest)
-        lines += [result_line(self.results[m]) for m in rest]
-        lines += self._undefined_lines()
+        lines += results_table(self.results, HEADLINE)
         truth = self.testbed.truth.features
         lines += [
             "",
@@ -110,14 +99,6 @@ class Report:
             "samples, not over worlds.",
         ]
         return "\n".join(lines)
-
-    def _undefined_lines(self) -> list[str]:
-        """Undefined metrics, told once for each reason."""
-        reasons: dict[str, list[str]] = {}
-        for result in self.results.values():
-            if result.value is None:
-                reasons.setdefault(result.reason, []).append(result.metric.id)
-        return [f"\nundefined: {reason}\n  {', '.join(ids)}" for reason, ids in reasons.items()]
 
 
 _ARROWS = {"max": "\u2191", "min": "\u2193", "target": " "}
@@ -325,6 +306,31 @@ def first_change(results: Mapping[str, Result]) -> Change | None:
     seen = signs(results)
     rule = next((rule for rule in RULES if rule.holds(seen)), None)
     return None if rule is None else Change(rule.name, rule.advice.format(**vars(seen)))
+
+
+def results_table(results: Mapping[str, Result], headline: Sequence[str]) -> list[str]:
+    """The printed table: `headline` first, then the others, then what is undefined and why."""
+    head = (
+        f"{'metric':<30} {'value':>8} {'95% interval':>17} {'floor':>8} {'ceiling':>8} "
+        f"{'normalised':>10}"
+    )
+    lines = [head, "-" * len(head)]
+    defined = [m for m in results if results[m].value is not None]
+    first = [m for m in headline if m in defined]
+    rest = [m for m in defined if m not in first]
+    lines += [result_line(results[m]) for m in first]
+    lines += [""] * bool(first and rest)
+    lines += [result_line(results[m]) for m in rest]
+    return lines + _undefined_lines(results)
+
+
+def _undefined_lines(results: Mapping[str, Result]) -> list[str]:
+    """Undefined metrics, told once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for result in results.values():
+        if result.value is None:
+            reasons.setdefault(result.reason, []).append(result.metric.id)
+    return [f"\nundefined: {reason}\n  {', '.join(ids)}" for reason, ids in reasons.items()]
 
 
 def result_line(result: Result) -> str:

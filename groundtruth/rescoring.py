@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
-from groundtruth import catalogue, evaluation
+from groundtruth import catalogue
 from groundtruth.errors import HashMismatch, StoreError
-from groundtruth.evaluators.comparison import SHARE, THRESHOLD
-from groundtruth.outputs import Outputs, linear_outputs
-from groundtruth.report import Report
-from groundtruth.score_data import ScoreData, as_scoring
 from groundtruth.store import StoredRun
-from groundtruth.testbed import Testbed
+from groundtruth.trials import Terms, trial_of
 
 
-def rescore(run: StoredRun) -> Report:
+def rescore(run: StoredRun) -> Any:
     """The report on a stored run, without running its method again.
 
     Raises:
@@ -27,26 +19,18 @@ def rescore(run: StoredRun) -> Report:
     """
     record = run.record
     tensors = run.tensors()
-    if "decoder" not in tensors:
+    if not tensors:
         raise StoreError(
             f"run {run.key[:12]} ({record['method']['name']}): holds no explanation to score "
             "again. Ladder rows are made from their testbed; a failed run claims nothing."
         )
-    testbed = rebuild(record["testbed"])
-    data = ScoreData(testbed, as_scoring(record["scoring"]))
-    parameters = record["results"]["recover.joint"]["parameters"]
-    return evaluation.score_outputs(
-        data,
-        _outputs(tensors),
-        name=record["method"]["name"],
-        seed=record["seed"],
-        n_train=record["n_train"],
-        threshold=parameters.get("threshold", THRESHOLD),
-        share=parameters.get("share", SHARE),
-    )
+    named = ("scoring", "n_train", "threshold", "share")
+    terms = Terms(**{name: record[name] for name in named if name in record})
+    trial = trial_of(rebuild(record["testbed"]), terms)
+    return trial.again(tensors, name=record["method"]["name"], seed=record["seed"])
 
 
-def rebuild(stored: dict[str, Any]) -> Testbed:
+def rebuild(stored: dict[str, Any]) -> Any:
     """The testbed of a record, after checking that it is the same world."""
     recipe = stored["recipe"]
     testbed = catalogue.build(recipe["name"], seed=recipe["seed"], **recipe["parameters"])
@@ -57,21 +41,3 @@ def rebuild(stored: dict[str, Any]) -> Testbed:
             "provenance."
         )
     return testbed
-
-
-def _outputs(tensors: dict[str, np.ndarray]) -> Outputs:
-    decoder, bias = tensors["decoder"].astype(np.float64), tensors["bias"]
-    signed = bool(tensors["signed"])
-    if "score.values" not in tensors:
-        return Outputs(decoder, bias, signed)
-    codes = {
-        part: sp.csr_array(
-            (tensors[f"{part}.values"], tensors[f"{part}.latents"], tensors[f"{part}.starts"]),
-            (len(tensors[f"{part}.starts"]) - 1, len(decoder)),
-        )
-        for part in ("select", "score", "positives")
-    }
-    out = linear_outputs(decoder, bias, **codes, signed=signed)
-    if "reconstruction" in tensors:
-        out = replace(out, reconstruction=tensors["reconstruction"].astype(np.float64))
-    return out

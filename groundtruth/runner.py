@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from groundtruth import catalogue, hashing, lockfile
 from groundtruth.errors import HashMismatch, InputError, StoreError, reject
-from groundtruth.evaluators import names
 from groundtruth.jobs import Done, Job, Settings, World, run_job
 from groundtruth.store import Store
 from groundtruth.suites import MethodSpec, Suite, WorldSpec
+from groundtruth.trials import metrics_beside, trial_type
 
 Watch = Callable[[str, int, int], None]
 """watch(label, finished, total): called as jobs start and finish."""
@@ -105,9 +105,12 @@ def single(
     if entry.make is None:
         catalogue.check_parameters(entry, parameters)
     specs = () if entry.make is None else (MethodSpec(method, parameters),)
-    rows = ["O0-identity", "O1-prior", "O2*-linear", "C0-random"]
+    _check_world(testbed, testbed_parameters)
+    trial = trial_type(catalogue.build(testbed, seed=seed, **testbed_parameters))
+    rows = list(trial.rows)
     if entry.make is None and method not in rows:
         rows.append(method)
+    changes = {"scoring": None, "primary": trial.primary} | changes
     return Suite(
         f"{testbed} {method}",
         1,
@@ -120,15 +123,14 @@ def single(
 
 def check_suite(suite: Suite) -> None:
     """Raise for anything in the suite that does not exist, before anything runs."""
-    names(suite.primary)
+    metrics_beside(suite.primary)
     for world in suite.worlds:
-        for key in _FIXED & set(world.parameters):
-            raise InputError(
-                f"{world.testbed}: {key} is not a parameter of a world. Seeds are listed in "
-                "WorldSpec(seeds=...), or given by --seed; name and source are the catalogue's."
-            )
-        for seed in world.seeds:
-            catalogue.build(world.testbed, seed=seed, **world.parameters)
+        _check_world(world.testbed, world.parameters)
+        built = [catalogue.build(world.testbed, seed=s, **world.parameters) for s in world.seeds]
+        explains = {trial_type(testbed).explains for testbed in built}
+        for row in suite.rows if world.rows is None else world.rows:
+            for kind in explains:
+                catalogue.check_explains(catalogue.method(row), kind, world.testbed)
         for spec in world.methods:
             entry = catalogue.method(spec.name)
             if entry.make is None:
@@ -136,7 +138,17 @@ def check_suite(suite: Suite) -> None:
                     f"{spec.name} is a row of the ladder, made from the testbed and not by a "
                     "method; list it under rows."
                 )
+            for kind in explains:
+                catalogue.check_explains(entry, kind, world.testbed)
             catalogue.check_parameters(entry, spec.parameters)
+
+
+def _check_world(testbed: str, parameters: dict[str, Any]) -> None:
+    for key in _FIXED & set(parameters):
+        raise InputError(
+            f"{testbed}: {key} is not a parameter of a world. Seeds are listed in "
+            "WorldSpec(seeds=...), or given by --seed; name and source are the catalogue's."
+        )
 
 
 def _check_worlds(suite: Suite, store: Store) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundtruth import ladder
+from groundtruth import circuit_rows, ladder
 from groundtruth.errors import UnknownName
-from groundtruth.evaluators import METRICS
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
+from groundtruth.generators.gates import GATES
 from groundtruth.score_data import Scoring
+from groundtruth.trials import CircuitScoring, metrics_beside
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Suite:
     Fields:
         rows: ladder rows run on every world.
         primary: the metric that a claim is made on.
-        scoring: how much data scores.
+        scoring: how much data scores, or what circuits are compared with; None: the default of
+            each kind of testbed.
     """
 
     name: str
@@ -58,7 +60,7 @@ class Suite:
     worlds: tuple[WorldSpec, ...]
     rows: tuple[str, ...] = tuple(ladder.row_ids())
     primary: str = "recover.joint"
-    scoring: Scoring = field(default_factory=Scoring)
+    scoring: Scoring | CircuitScoring | None = field(default_factory=Scoring)
     threshold: float = THRESHOLD
     share: float = SHARE
 
@@ -68,9 +70,9 @@ class Suite:
             "suite": self.name,
             "version": self.version,
             "primary": self.primary,
-            "metrics": sorted(metric.key for metric in METRICS.values()),
+            "metrics": sorted(metric.key for metric in metrics_beside(self.primary).values()),
             "rows": list(self.rows),
-            "scoring": self.scoring.description(),
+            "scoring": None if self.scoring is None else self.scoring.description(),
             "threshold": self.threshold,
             "share": self.share,
             "worlds": [
@@ -204,6 +206,105 @@ def _failure_worlds() -> tuple[WorldSpec, ...]:
     )
 
 
+_FIXED = tuple(
+    MethodSpec(f"circuit/{name}")
+    for name in (
+        "acdc",
+        "eap",
+        "eap-ig-inputs",
+        "eap-ig-activations",
+        "information-flow",
+        "edge-patching",
+        "group-ablation",
+    )
+)
+"""Methods of edges that draw nothing, so that another seed gives the same on the same inputs."""
+
+_DRAWN = (MethodSpec("circuit/edge-pruning"), MethodSpec("circuit/random"))
+_OF_NODES = (
+    MethodSpec("circuit/activation-patching"),
+    MethodSpec("circuit/attribution-patching"),
+    MethodSpec("circuit/group-ablation", {"unit": "node"}),
+    MethodSpec("circuit/random", {"unit": "node"}),
+)
+_GATES = tuple(f"circuit/gate-{name}" for name in GATES)
+_ATTENTION = tuple(
+    f"attention-{name}" for name in ("induction", "max-of-k", "skip-trigrams", "ov-incoherent")
+)
+_SEEDS = (0, 1, 2)
+
+
+def _gate_worlds() -> tuple[WorldSpec, ...]:
+    """Gates are the same at every seed: methods that draw nothing run once."""
+    return tuple(
+        world
+        for name in _GATES
+        for world in (
+            WorldSpec(name, _FIXED, (0,)),
+            WorldSpec(name, _DRAWN, _SEEDS, rows=()),
+            WorldSpec(name, _OF_NODES, (0,), {"unit": "node"}),
+        )
+    )
+
+
+def _circuit_worlds(
+    names: tuple[str, ...], ablations: tuple[str, ...], **sizes: Any
+) -> tuple[WorldSpec, ...]:
+    """Edges under each ablation, and nodes under the first, on inputs that differ by the seed."""
+    edges = [(ablation, "edge", (*_FIXED, *_DRAWN)) for ablation in ablations]
+    return tuple(
+        WorldSpec(f"circuit/{name}", methods, _SEEDS, {"ablation": ablation, "unit": unit, **sizes})
+        for name in names
+        for ablation, unit, methods in (*edges, (ablations[0], "node", _OF_NODES))
+    )
+
+
+_SHORT_PROGRAMS = (
+    "hist",
+    "reverse",
+    "frac_prevs",
+    "sort_unique",
+    "detect_pattern",
+    "count_less_freq",
+    "count",
+    "induction_agreed",
+    "second_largest",
+    "argmax",
+    "peaks",
+    "next_greater",
+    "occurrence_number",
+    "keep_first",
+    "most_frequent",
+    "frequency",
+    "running_parity",
+    "running_sum",
+    "sum_mod",
+    "above_average",
+)
+"""Programs whose circuits can be enumerated under zero ablation as well."""
+
+_LONG_PROGRAMS = (
+    "sort",
+    "sort_freq",
+    "induction",
+    "repeat_prefix",
+    "dense_rank",
+    "median",
+    "is_sorted",
+    "deduplicate",
+    "count_distinct",
+    "depth",
+    "matching_bracket",
+    "contains",
+    "sentiment",
+    "ioi",
+    "pronoun",
+    "agreement",
+    "two_hop",
+)
+_CIRCUIT_ROWS = tuple(row.id for row in circuit_rows.ROWS)
+
+
 def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
     """The published width, L0, batch and rate; Matryoshka's groups are the published prefixes."""
     common = {"width": 4096, "l0": 25, "n_samples": n_samples, "batch_size": 1024, "lr": 3e-4}
@@ -295,6 +396,40 @@ SUITES: dict[str, Suite] = {
             rows=_LEAST_ROWS,
             primary="recover.joint",
             scoring=Scoring(n_select=4096, n_score=8192, n_positives=100),
+        ),
+        Suite(
+            "circuits-small",
+            1,
+            "Circuit discovery where all minimal valid circuits are known: six gates, an induction "
+            "circuit by hand, four compiled programs; nodes, and edges under resample and zero "
+            "ablation. Minutes on two cores.",
+            (
+                *_gate_worlds(),
+                *_circuit_worlds(
+                    ("attention-induction", "hist", "reverse", "frac_prevs", "sort_unique"),
+                    ("resample", "zero"),
+                ),
+            ),
+            rows=_CIRCUIT_ROWS,
+            primary="circuit.edge_auprc",
+            scoring=CircuitScoring(),
+        ),
+        Suite(
+            "circuits-full",
+            1,
+            "Circuit discovery on 41 circuits by hand and programs, on longer inputs, under "
+            "resample, mean and, where all circuits can be tried, zero ablation. Some hours on two "
+            "cores; it resumes.",
+            (
+                *_circuit_worlds(_ATTENTION, ("resample", "mean", "zero"), n_inputs=64),
+                *_circuit_worlds(
+                    _SHORT_PROGRAMS, ("resample", "mean", "zero"), max_length=6, n_inputs=64
+                ),
+                *_circuit_worlds(_LONG_PROGRAMS, ("resample", "mean"), max_length=6, n_inputs=64),
+            ),
+            rows=_CIRCUIT_ROWS,
+            primary="circuit.edge_auprc",
+            scoring=CircuitScoring(),
         ),
     )
 }

@@ -19,21 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth import catalogue, evaluation, hashing, ladder, runner
+from groundtruth import catalogue, evaluation, hashing, runner
 from groundtruth import seeds as seeding
 from groundtruth.adapters import as_method, is_method
 from groundtruth.cards import describe_testbed
 from groundtruth.catalogue import MethodEntry
 from groundtruth.errors import InputError, reject
 from groundtruth.evaluators import statistics
-from groundtruth.outputs import take_outputs
 from groundtruth.reporting import read_runs
 from groundtruth.rescoring import rebuild
 from groundtruth.result import Result
 from groundtruth.runner import Watch
-from groundtruth.score_data import ScoreData, Scoring, as_scoring
+from groundtruth.score_data import Scoring, as_scoring
 from groundtruth.suites import MethodSpec
 from groundtruth.testbed import Testbed
+from groundtruth.trials import DictionaryTrial, Terms
 
 JOINT, EV, L0 = "recover.joint", "recon.ev_total", "recon.l0"
 _COLUMNS = (
@@ -364,6 +364,7 @@ def sweep(
         [(2, 2), (8, 8)]
     """
     entry = _entry(method)
+    catalogue.check_explains(entry, "dictionary", "a sweep")
     names = _names(entry, l0=l0, k=k)
     grid = _grid(entry, names, l0, k, parameters)
     own = testbed.recipe.seed if isinstance(testbed, Testbed) and out is not None else 0
@@ -391,45 +392,50 @@ def _here(
     watch: Watch | None,
 ) -> Sweep:
     """The grid in this process, kept in memory."""
+    terms = Terms(scoring)
     if isinstance(testbed, Testbed):
-        data = dict.fromkeys(chosen, ScoreData(testbed, scoring))
+        trials = dict.fromkeys(chosen, DictionaryTrial(testbed, terms))
     else:
-        data = {seed: ScoreData(catalogue.build(testbed, seed=seed), scoring) for seed in chosen}
+        built = {seed: catalogue.build(testbed, seed=seed) for seed in chosen}
+        trials = {seed: DictionaryTrial(world, terms) for seed, world in built.items()}
     total, rows, interrupted = len(grid) * len(chosen), [], False
     try:
         for given, seed in itertools.product(grid, chosen):
             if watch is not None:
                 watch(f"{_label(entry.name, given)} seed {seed}", len(rows), total)
-            rows.append(_run(entry, data[seed], given, names, seed))
+            rows.append(_run(entry, trials[seed], given, names, seed))
             if watch is not None:
                 watch(f"{_label(entry.name, given)} seed {seed}", len(rows), total)
     except KeyboardInterrupt:
         interrupted = True
-    card = describe_testbed(data[chosen[0]].testbed)
-    return Sweep(entry.name, card, tuple(rows), _budget(entry, grid), interrupted)
+    return Sweep(
+        entry.name, trials[chosen[0]].card(), tuple(rows), _budget(entry, grid), interrupted
+    )
 
 
 def _run(
-    entry: MethodEntry, data: ScoreData, given: dict[str, Any], names: dict[str, str], seed: int
+    entry: MethodEntry,
+    trial: DictionaryTrial,
+    given: dict[str, Any],
+    names: dict[str, str],
+    seed: int,
 ) -> Row:
     reason = ""
     try:
-        claim, flags = evaluation.explain(data.testbed, _bound(entry, given), seed=seed)
-        outputs = take_outputs(claim, data)
-        report = evaluation.score_outputs(data, outputs, name=entry.name, seed=seed, flags=flags)
+        claim, flags = evaluation.explain(trial, _bound(entry, given), seed=seed)
+        report = trial.report(claim, name=entry.name, seed=seed, flags=flags)
         results = {m: replace(r, evidence={}) for m, r in report.results.items()}
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        results = _at_floor(data, reason)
-    return _row(given, names, seed, data.testbed.hash, results, reason)
+        results = _at_floor(trial, reason)
+    return _row(given, names, seed, trial.testbed.hash, results, reason)
 
 
-def _at_floor(data: ScoreData, reason: str) -> dict[str, Result]:
+def _at_floor(trial: DictionaryTrial, reason: str) -> dict[str, Result]:
     """Every metric at its floor, as a suite counts a failed run."""
-    known = ladder.ladder(data, ["O0-identity"])["O0-identity"].results
     return {
         metric: replace(r, value=r.floor, status="failed", reason=reason, low=None, high=None)
-        for metric, r in known.items()
+        for metric, r in trial.bounds().items()
     }
 
 

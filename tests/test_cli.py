@@ -17,9 +17,9 @@ import pytest
 import groundtruth
 from groundtruth import cli, runner
 from groundtruth.catalogue import METHODS, TESTBEDS
-from groundtruth.evaluators import METRICS
 from groundtruth.score_data import Scoring
 from groundtruth.suites import SUITES
+from groundtruth.trials import all_metrics
 
 METHOD = '''
 import numpy as np
@@ -114,7 +114,7 @@ def assert_mistake(answer: Answer, message: str) -> None:
 NAMES = {
     "testbeds": list(TESTBEDS),
     "methods": list(METHODS),
-    "metrics": list(METRICS),
+    "metrics": list(all_metrics()),
     "suites": list(SUITES),
 }
 

@@ -11,6 +11,7 @@ import torch
 
 from groundtruth import catalogue
 from groundtruth.evaluators import METRICS
+from groundtruth.suites import SUITES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -52,11 +53,11 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled"
-    worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text))
+    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit"
+    worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text)) - set(SUITES)
     assert worlds <= set(catalogue.testbeds())
-    # Of the toy worlds and the compiled ones, which are many, the README shows one.
-    many = ("toy/", "compiled/")
+    # Of the toy worlds, the compiled ones and circuits, which are many, the README shows one.
+    many = ("toy/", "compiled/", "circuit/")
     assert {w for w in catalogue.testbeds() if not w.startswith(many)} <= worlds
     assert all(any(w.startswith(family) for w in worlds) for family in many)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from groundtruth import reporting
-from groundtruth.jobs import explanation_tensors
 from groundtruth.runner import Ran, run_suite
 from groundtruth.store import Store
 from groundtruth.suites import SUITES, MethodSpec, Suite, WorldSpec
+from groundtruth.trials.dictionaries import explanation_tensors
 
 PAIR = ("recover.joint", "recover.joint_precision")
 COLUMNS = (

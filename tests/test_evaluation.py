@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 import groundtruth as gt
-from groundtruth import evaluation, ladder
+from groundtruth import ladder
 from groundtruth.evaluators import Comparison, score
 from groundtruth.outputs import Outputs
 from groundtruth.score_data import ScoreData
@@ -23,7 +23,7 @@ def no_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the ladder was climbed")
 
-    monkeypatch.setattr(evaluation.ladder, "references", refuse)
+    monkeypatch.setattr(ladder, "references", refuse)
 
 
 @pytest.mark.usefixtures("no_ladder")

@@ -15,6 +15,10 @@ SHOWS = {
         "one perfect latent       recall",
     ],
     "ten_lines.py": ["my_method on sparse/small: joint recall", "features recovered"],
+    "your_own_circuit_method.py": [
+        "mean_ablation on circuit/sort_unique: circuit.node_auprc 1.000",
+        "circuit.faith",
+    ],
     "your_own_world.py": ["coherence 0.3333", "activations (5, 7)"],
 }
 

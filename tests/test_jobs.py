@@ -12,6 +12,7 @@ from groundtruth.jobs import Job, Settings, World, run_job
 from groundtruth.score_data import Scoring
 from groundtruth.store import Store
 from groundtruth.suites import MethodSpec
+from groundtruth.trials import dictionaries
 
 MARKS = (5000, 10_000, 20_000)
 SPEC = MethodSpec("sae/topk", {"n_samples": 20_000, "l0": 3}, MARKS)
@@ -72,7 +73,7 @@ def test_a_failed_run_leaves_nothing_to_go_on_from(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise ValueError("after training")
 
-    monkeypatch.setattr(jobs.outputs, "take_outputs", fail)
+    monkeypatch.setattr(dictionaries, "take_outputs", fail)
     told: list[str] = []
     done = run_job(job(), tmp_path, told.append)
     assert told[-1] == "100%"

@@ -1,4 +1,4 @@
-"""Our transformers as TransformerLens models, with equal outputs.
+"""Our transformers as TransformerLens models, with equal outputs; functions on them as methods.
 
     model = to_transformer_lens(weights)
     model(tokens)                                                # rows of equal length
@@ -15,12 +15,16 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from groundtruth.adapters.model_methods import model_method
+from groundtruth.circuit import Circuit
 from groundtruth.errors import InputError
+from groundtruth.model_subject import ModelSubject
 from groundtruth.models.dense import dense
 from groundtruth.models.weights import Block, Head, Norm, Weights
 
@@ -59,6 +63,34 @@ def padding_hooks(model: Any, padding: Any) -> list[tuple[str, Any]]:
         return scores.masked_fill(hidden.to(scores.device), -torch.inf)
 
     return [(f"blocks.{i}.attn.hook_attn_scores", hide) for i in range(model.cfg.n_layers)]
+
+
+def transformer_lens_method(function: Callable[..., Any]) -> Callable[..., Circuit]:
+    """A function that takes a `HookedTransformer` as a circuit method.
+
+    Args:
+        function: function(model, tokens, *, paired, metric, seed) -> {node or edge: score}, with
+            names as `groundtruth.adapters.model_methods` says. Each call gets a model of its own,
+            in which padding is hidden.
+
+    Example:
+        def head_norms(model, tokens, *, paired, metric, seed):
+            _, cache = model.run_with_cache(tokens)
+            ...
+            return scores
+
+        gt.evaluate(gt.build("circuit/hist", unit="node"), transformer_lens_method(head_norms))
+    """
+
+    def view(subject: ModelSubject) -> Any:
+        model = to_transformer_lens(subject.model.to_weights(), subject.model.W_E.dtype)
+        padding = subject.tokens == subject.model.pad
+        if bool(padding.any()):
+            for site, hook in padding_hooks(model, padding):
+                model.add_perma_hook(site, hook)
+        return model
+
+    return model_method(function, view)
 
 
 def _config(wide: Weights) -> dict[str, Any]:

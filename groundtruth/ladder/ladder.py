@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class LadderRow:
     """A scored row."""
 
     id: str
-    kind: str
+    kind: Literal["oracle", "control"]
     summary: str
     note: str
     results: dict[str, Result]

@@ -118,9 +118,9 @@ def fit(
 
 
 @cache
-def source_digest() -> str:
-    """Hash of the source of all methods here: what one version began, another must not go on."""
-    folder = Path(__file__).parent
+def source_digest(folder: Path = Path(__file__).parent) -> str:
+    """Hash of the source of all methods here, or in another folder: what one version began,
+    another must not go on."""
     return hashing.digest([path.read_text() for path in sorted(folder.glob("*.py"))])
 
 

@@ -1,4 +1,4 @@
-"""Means over worlds: what a row of the table holds.
+"""Means over worlds, or over testbeds: what a row of the table holds.
 
 A world is the unit. The interval is Student's over the runs of one method, one per world; a
 single run keeps its own interval, which is over features or samples, and is marked n=1. Where all
@@ -9,7 +9,7 @@ is left out of the mean, counted, and its reason kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,11 +18,8 @@ from groundtruth import ladder
 from groundtruth.evaluators import statistics
 from groundtruth.reporting import naming
 from groundtruth.reporting.runs import KINDS, Kind, Run, World
+from groundtruth.reporting.views import JOINT, VIEWS, View
 from groundtruth.result import Metric, Result
-
-JOINT = "recover.joint"
-PRECISION = "recover.joint_precision"
-EV = "recon.ev_total"
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Mean:
     Fields:
         value: mean over the runs where it is defined, failed ones at the floor; None if nowhere.
         low, high: 95 % interval, cut to the metric's range; None where there is none.
-        over: what the interval is over: "worlds", "one run" or "".
+        over: what the interval is over: "worlds", "testbeds", "one run" or "".
         floor, ceiling, normalised: means of what the runs state; a failed run's normalised is 0.
         n_runs, n_undefined, n_failed: runs in all, left out, and counted at the floor.
         reason: the first reason why a run was left out.
@@ -59,7 +56,8 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one testbed; `row[metric]` is its `Mean`, None where it was not computed."""
+    """One method on one testbed, or on several, of which each counts once; `row[metric]` is its
+    `Mean`, None where it was not computed."""
 
     label: str
     kind: Kind
@@ -105,10 +103,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One testbed: oracles in ladder order, methods by joint recall, controls in ladder order."""
+    """One testbed, or several together: oracles in ladder order, methods by the primary metric,
+    controls in ladder order."""
 
     testbed: str
     rows: tuple[Row, ...]
+    n_testbeds: int = 1
+
+    @property
+    def view(self) -> View:
+        """How its claims are shown."""
+        return VIEWS[self.worlds[0].view]
 
     def of(self, kind: Kind) -> list[Row]:
         """The rows of one kind."""
@@ -146,8 +151,18 @@ class Section:
 
 
 def aggregate(runs: Sequence[Run]) -> list[Section]:
-    """One section per testbed, in the order in which testbeds first appear."""
-    return [
+    """One section per group of several testbeds, then one per testbed, in the order in which they
+    first appear."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.world.group:
+            groups.setdefault(run.world.group, []).append(run)
+    together = [
+        _section(f"all testbeds: {group}", there)
+        for group, there in groups.items()
+        if len({run.testbed for run in there}) > 1
+    ]
+    return together + [
         _section(testbed, [run for run in runs if run.testbed == testbed])
         for testbed in dict.fromkeys(run.testbed for run in runs)
     ]
@@ -159,23 +174,31 @@ def _section(testbed: str, runs: list[Run]) -> Section:
         Row(label, kind, tuple(r for r in runs if (r.kind, r.label) == (kind, label)))
         for kind, label in groups
     ]
-    return Section(testbed, tuple(sorted(rows, key=_order)))
+    n_testbeds = len({run.testbed for run in runs})
+    return Section(testbed, tuple(sorted(rows, key=_order)), n_testbeds)
 
 
 def _order(row: Row) -> tuple[int, float, str]:
     group = KINDS.index(row.kind)
     if row.kind == "method":
-        joint = row.value(JOINT)
-        return group, np.inf if joint is None else -joint, row.label
+        primary = row.value(VIEWS[row.runs[0].world.view].primary)
+        return group, np.inf if primary is None else -primary, row.label
     ids = ladder.row_ids()
     name = row.runs[0].method
     return group, ids.index(name) if name in ids else len(ids), row.label
 
 
 def _mean(name: str, runs: Sequence[Run]) -> Mean:
-    found = [run.results[name] for run in runs if name in run.results]
+    by_testbed: dict[str, list[Result]] = {}
+    for run in runs:
+        if name in run.results:
+            by_testbed.setdefault(run.testbed, []).append(run.results[name])
+    several = len({run.testbed for run in runs}) > 1
+    found = [r for results in by_testbed.values() for r in results]
+    if several:
+        found = [_joined(results) for results in by_testbed.values()]
     defined = [r for r in found if r.value is not None]
-    low, high, over = _interval(defined)
+    low, high, over = _interval(defined, "testbeds" if several else "worlds")
     return Mean(
         metric=found[0].metric,
         value=_average(r.value for r in defined),
@@ -192,7 +215,23 @@ def _mean(name: str, runs: Sequence[Run]) -> Mean:
     )
 
 
-def _interval(defined: list[Result]) -> tuple[float | None, float | None, str]:
+def _joined(results: list[Result]) -> Result:
+    """The mean over the runs on one testbed, as one result of it."""
+    defined = [r for r in results if r.value is not None]
+    if not defined:
+        return results[0]
+    return replace(
+        defined[0],
+        value=_average(r.value for r in defined),
+        floor=_average(r.floor for r in defined),
+        ceiling=_average(r.ceiling for r in defined),
+        low=None,
+        high=None,
+        status="failed" if all(r.status == "failed" for r in defined) else "ok",
+    )
+
+
+def _interval(defined: list[Result], over: str) -> tuple[float | None, float | None, str]:
     if len(defined) == 1:
         only = defined[0]
         return only.low, only.high, "one run" if only.interval else ""
@@ -204,7 +243,7 @@ def _interval(defined: list[Result]) -> tuple[float | None, float | None, str]:
         return None, None, ""
     _, low, high = statistics.t_interval(values)
     least, most = defined[0].metric.range
-    return max(low, least), min(high, most), "worlds"
+    return max(low, least), min(high, most), over
 
 
 def _average(values: Iterable[float | None]) -> float | None:

@@ -17,7 +17,6 @@ from matplotlib.ticker import EngFormatter, NullFormatter, ScalarFormatter
 from groundtruth import files
 from groundtruth.errors import reject
 from groundtruth.reporting import naming
-from groundtruth.reporting.aggregate import EV, JOINT
 from groundtruth.reporting.canvas import (
     COLOURS,
     INK,
@@ -28,6 +27,7 @@ from groundtruth.reporting.canvas import (
     figure_of,
     title,
 )
+from groundtruth.reporting.views import EV, JOINT
 from groundtruth.result import Result
 
 RECALL, DEAD = "recover.recall", "recon.dead_frac"

@@ -1,4 +1,4 @@
-"""Joint recall and joint precision of every row, each between its floor and its ceiling."""
+"""The two main metrics of every row, each between its floor and its ceiling."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from groundtruth.reporting import naming
-from groundtruth.reporting.aggregate import JOINT, PRECISION, Mean, Row, Section
+from groundtruth.reporting.aggregate import Mean, Row, Section
 from groundtruth.reporting.canvas import INK, MUTED, PAPER, RULE, Look, figure_of, title
 
 _ROW, _TOP, _BOTTOM = 0.235, 0.72, 0.82  # inches
-_PANELS = (
-    (JOINT, "joint recall, share of planted features"),
-    (PRECISION, "joint precision, share of live latents"),
-)
 
 
 def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
@@ -25,7 +21,7 @@ def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
     span = max(heights) - min(heights) + 1.2
     height = _TOP + _BOTTOM + span * _ROW
     figure = figure_of(8.4, height)
-    for index, (metric, label) in enumerate(_PANELS):
+    for index, (metric, label) in enumerate(section.view.panels):
         frame = (0.27 + 0.37 * index, _BOTTOM / height, 0.335, span * _ROW / height)
         axes = figure.add_axes(frame)
         axes.set_xlim(-0.03, 1.03)
@@ -47,7 +43,9 @@ def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
 
 def _title(axes: Axes, section: Section) -> None:
     name, n = naming.shorten(section.testbed, 32), len(section.worlds)
-    below = f"Mean over {n} world{'s' * (n != 1)} with its 95 % interval."
+    of = f"{n} world{'s' * (n != 1)}"
+    of = f"{section.n_testbeds} testbeds" if section.n_testbeds > 1 else of
+    below = f"Mean over {of} with its 95 % interval."
     # The axes begin right of the names; the title begins with them.
     title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.72)
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from groundtruth.reporting import naming
-from groundtruth.reporting.aggregate import EV, JOINT, Row, Section
+from groundtruth.reporting.aggregate import Row, Section
 from groundtruth.reporting.canvas import (
     INK,
     MUTED,
@@ -26,6 +26,7 @@ from groundtruth.reporting.canvas import (
 )
 from groundtruth.reporting.dots import draw_dots
 from groundtruth.reporting.placing import Anchor, box_around, place_labels
+from groundtruth.reporting.views import EV, JOINT
 
 LEFT, RIGHT = -0.2, 1.05
 _LOW, _HIGH = -0.085, 1.08
@@ -49,20 +50,22 @@ class Point:
 
 
 def draw_section(section: Section, looks: Mapping[str, Look], stem: str) -> list[Drawing]:
-    """Both figures of one testbed; `stem` begins the names of their files."""
-    return [
-        drawing(
-            f"{stem}-variance",
-            f"{section.testbed}: variance explained against joint recall, one mark per method.",
-            lambda: headline(section, looks),
-        ),
-        drawing(
-            f"{stem}-recovery",
-            f"{section.testbed}: joint recall and joint precision of every row, between its "
-            "floor and its ceiling.",
-            lambda: draw_dots(section, looks),
-        ),
-    ]
+    """The figures of one testbed; `stem` begins the names of their files."""
+    view = section.view
+    dots = drawing(
+        f"{stem}-recovery",
+        f"{section.testbed}: {view.measure} and {view.beside_measure} of every row, between its "
+        "floor and its ceiling.",
+        lambda: draw_dots(section, looks),
+    )
+    if not view.explained:
+        return [dots]
+    against = drawing(
+        f"{stem}-variance",
+        f"{section.testbed}: variance explained against joint recall, one mark per method.",
+        lambda: headline(section, looks),
+    )
+    return [against, dots]
 
 
 def headline(section: Section, looks: Mapping[str, Look]) -> Figure:

@@ -9,8 +9,8 @@ from typing import Any
 
 from groundtruth import hashing
 from groundtruth.reporting import naming
-from groundtruth.reporting.aggregate import JOINT
 from groundtruth.reporting.runs import Run
+from groundtruth.reporting.views import VIEWS
 
 Fact = tuple[str, str]
 _UNKNOWN = "not stored"
@@ -24,13 +24,14 @@ def footer(runs: Sequence[Run]) -> list[Fact]:
         ("lock (SHA-256)", _several(run.lock for run in runs)),
         ("groundtruth", _several(_package(run) for run in runs)),
         ("metric versions", _metrics(runs)),
-        ("cosine threshold tau", _parameter(runs, "threshold")),
-        ("activity share phi", _parameter(runs, "share")),
-        ("sign mode", _parameter(runs, "sign_mode")),
-        ("split sizes", _several(_splits(run) for run in runs)),
-        ("training budget n_train", _several(_short(run.n_train) for run in runs)),
+        *_parameters(runs),
+        ("scoring", _several(_scoring(run) for run in runs)),
+        *_budget(runs),
         ("worlds", _worlds(runs)),
-        ("intervals", "95 %, Student over worlds, none where all worlds agree; n=1: the run's own"),
+        (
+            "intervals",
+            "95 %, Student over worlds or testbeds, none where all agree; n=1: the run's own",
+        ),
         ("runs", f"{len(runs)}, of which {failed} failed"),
         ("failed runs", "counted at the metric's floor, never dropped"),
         ("hardware", _several(_hardware(run) for run in runs)),
@@ -70,14 +71,30 @@ def _metrics(runs: Sequence[Run]) -> str:
     return ", ".join(sorted({r.metric.key for run in runs for r in run.results.values()}))
 
 
-def _parameter(runs: Sequence[Run], name: str) -> str:
+def _parameters(runs: Sequence[Run]) -> list[Fact]:
+    """Settings that enter the primary metrics of the kinds of claim that there are."""
+    views = [VIEWS[name] for name in dict.fromkeys(run.world.view for run in runs)]
+    return [
+        (label, _parameter(runs, view.primary, name))
+        for view in views
+        for label, name in view.facts
+    ]
+
+
+def _parameter(runs: Sequence[Run], primary: str, name: str) -> str:
     # Of the primary metric: metrics kept for comparison with other tools differ by design.
-    results = [run.results[JOINT] for run in runs if JOINT in run.results]
+    results = [run.results[primary] for run in runs if primary in run.results]
     found = {str(r.parameters[name]) for r in results if r.parameters.get(name) is not None}
     return ", ".join(sorted(map(naming.one_line, found))) or _UNKNOWN
 
 
-def _splits(run: Run) -> str:
+def _budget(runs: Sequence[Run]) -> list[Fact]:
+    """What dictionaries are trained on; other claims have no such number."""
+    trained = [run.n_train for run in runs if run.world.view == "dictionary"]
+    return [("training budget n_train", _several(map(_short, trained)))] if trained else []
+
+
+def _scoring(run: Run) -> str:
     return ", ".join(f"{name} {_short(size)}" for name, size in sorted(run.scoring.items()))
 
 

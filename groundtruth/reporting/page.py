@@ -18,12 +18,6 @@ _GROUPS: dict[Kind, str] = {
     "method": "Methods",
     "control": "Controls: know nothing, or are built to game a score",
 }
-_READING = (
-    "Joint recall is the share of planted features with a latent of the right direction and the "
-    "right activity; read it beside joint precision, the share of live latents that are such a "
-    "match. Normalised: 0 is chance, 1 is the best linear detector of each feature (O2*). EV and "
-    "L0 are context, never success."
-)
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,11 @@ class Page:
     runs: Sequence[Run]
     sections: Sequence[Section]
     drawings: Sequence[Sequence[Drawing]]
+
+    @property
+    def reading(self) -> list[str]:
+        """How to read each kind of claim that there is."""
+        return list(dict.fromkeys(section.view.reading for section in self.sections))
 
     @property
     def title(self) -> str:
@@ -45,11 +44,14 @@ class Page:
 def world_line(section: Section) -> str:
     """What kind of world this is, in one line."""
     world, n = section.worlds[0], len(section.worlds)
+    if section.n_testbeds > 1:
+        return f"{section.n_testbeds} testbeds, each counted once; intervals are over testbeds."
     facts = [world.summary.rstrip(".")] if world.summary else []
     if world.n_features is not None and world.d is not None:
         facts.append(f"{world.n_features:,} features in {world.d:,} dimensions")
     if world.expected_l0 is not None:
         facts.append(f"expected L0 {world.expected_l0:.3g}")
+    facts += world.facts
     facts.append(f"{n} world{'s' * (n != 1)}")
     return "; ".join(facts) + "." + (f" Source: {world.source}" if world.source else "")
 
@@ -66,7 +68,7 @@ def row_meanings(sections: Sequence[Section]) -> list[tuple[str, str]]:
 def markdown(page: Page) -> str:
     """The report in Markdown; figures are linked by relative path."""
     say = naming.markdown
-    out = [f"# {say(page.title)}", say(_READING)]
+    out = [f"# {say(page.title)}", *map(say, page.reading)]
     for section, drawn in zip(page.sections, page.drawings):
         shown = tables.table(section)
         out += [f"## {say(section.testbed)}", f"**{say(verdicts.section_verdict(section))}**"]
@@ -94,7 +96,7 @@ def _image(drawn: Drawing) -> str:
 
 def html(page: Page) -> str:
     """The report as one file: style and figures are in it, and nothing is loaded or run."""
-    body = [f"<h1>{escape(page.title)}</h1>", f'<p class="quiet">{escape(_READING)}</p>']
+    body = [f"<h1>{escape(page.title)}</h1>", *map(_quiet, page.reading)]
     for section, drawn in zip(page.sections, page.drawings):
         body.append(_section(section, drawn))
     failed = failures(page.runs)
@@ -109,6 +111,10 @@ def html(page: Page) -> str:
         + "\n".join(body)
         + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{escape(text)}</p>'
 
 
 def _section(section: Section, drawn: Sequence[Drawing]) -> str:

@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 from groundtruth import hashing
 from groundtruth.errors import StoreError
-from groundtruth.evaluators import METRICS
 from groundtruth.reporting import naming
+from groundtruth.reporting.views import VIEWS
 from groundtruth.result import Metric, Result
+from groundtruth.trials import all_metrics
 
 Kind = Literal["oracle", "method", "control"]
 KINDS: tuple[Kind, ...] = ("oracle", "method", "control")
 
 _FAILED = "the run failed; counted at the floor"
-_LEAST = ("recover.joint", "recover.joint_precision")  # what a run that left no result still fails
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class World:
     """The testbed of one run.
 
     Fields:
+        view: how claims on it are shown; see `views.VIEWS`.
+        group: testbeds whose scores may be averaged share it; "" where none may.
+        facts: about it, a few words each.
         frontier: (recall, explained) of a claim that learned exactly the R features of most
             variance, for growing R; None where it was not stored.
     """
@@ -41,6 +44,9 @@ class World:
     summary: str = ""
     source: str = ""
     frontier: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    view: str = "dictionary"
+    group: str = ""
+    facts: tuple[str, ...] = ()
 
     @property
     def family(self) -> dict[str, Any]:
@@ -96,10 +102,8 @@ def read_runs(records: Iterable[Mapping[str, Any]]) -> list[Run]:
         )
     _refuse_twice(runs)
     _refuse_mixed_versions(runs)
-    known = {m.id: m for run in runs for m in (r.metric for r in run.results.values())}
-    if not known:
-        known = {name: METRICS[name] for name in _LEAST}
-    return [_counted(run, known) if run.failed else run for run in runs]
+    known = {view: _known(view, runs) for view in {run.world.view for run in runs}}
+    return [_counted(run, known[run.world.view]) if run.failed else run for run in runs]
 
 
 def _read(index: int, record: Mapping[str, Any]) -> Run:
@@ -143,6 +147,9 @@ def _world(card: Mapping[str, Any]) -> World:
         summary=naming.one_line(card.get("summary") or ""),
         source=naming.one_line(card.get("source") or ""),
         frontier=(tuple(recall), tuple(explained)) if paired else None,
+        view=card.get("view") or "dictionary",
+        group=naming.one_line(card.get("group") or ""),
+        facts=tuple(naming.one_line(fact) for fact in card.get("facts") or ()),
     )
 
 
@@ -150,7 +157,7 @@ def _result(name: str, data: Mapping[str, Any]) -> Result:
     # Built from the record, not from the catalogue: an older version must still be shown as itself.
     low, high = data["range"]
     bounds = (float("-inf") if low is None else low, float("inf") if high is None else high)
-    known = METRICS.get(name)
+    known = all_metrics().get(name)
     metric = Metric(
         name,
         data["version"],
@@ -209,6 +216,13 @@ def _refuse_mixed_versions(runs: Sequence[Run]) -> None:
 def _places(runs: Sequence[Run]) -> str:
     more = f" and {len(runs) - 2} more" if len(runs) > 2 else ""
     return ", ".join(run.place for run in runs[:2]) + more
+
+
+def _known(view: str, runs: Sequence[Run]) -> dict[str, Metric]:
+    """The metrics that a failed run fails: those of the other runs shown so, or the main two."""
+    results = [r for run in runs if run.world.view == view for r in run.results.values()]
+    least = (VIEWS[view].primary, VIEWS[view].beside)
+    return {r.metric.id: r.metric for r in results} or {m: all_metrics()[m] for m in least}
 
 
 def _counted(run: Run, known: Mapping[str, Metric]) -> Run:

@@ -8,36 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundtruth.reporting import naming, verdicts
-from groundtruth.reporting.aggregate import EV, JOINT, PRECISION, Mean, Row, Section, aggregate
+from groundtruth.reporting.aggregate import Mean, Row, Section, aggregate
 from groundtruth.reporting.footer import footer
 from groundtruth.reporting.runs import KINDS, Kind, read_runs
+from groundtruth.reporting.views import Column
 
 ABSENT = "-"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric's column; `brief` ones are kept where the page is narrow."""
-
-    metric: str
-    heading: str
-    interval: bool = False
-    digits: int = 3
-    brief: bool = False
-
-
-COLUMNS = (
-    Column("recon.l0", "L0", digits=1, brief=True),
-    Column(EV, "EV", brief=True),
-    Column(JOINT, "joint recall", interval=True, brief=True),
-    Column(PRECISION, "joint precision", interval=True, brief=True),
-    Column("recover.joint_f1", "joint F1"),
-    Column("recover.recall", "decoder recall"),
-    Column("recover.energy_recall", "energy recall"),
-    Column("recover.rare_recall", "rare recall"),
-    Column("act.f1", "act. F1"),
-)
-NORMALISED = "joint recall, normalised"
 
 
 @dataclass(frozen=True)
@@ -78,7 +54,8 @@ class Table:
 
 def table(section: Section, *, brief: bool = False) -> Table:
     """The table of one testbed; `brief` keeps the columns that fit a terminal."""
-    columns = [c for c in COLUMNS if c.brief or not brief]
+    view = section.view
+    columns = [c for c in view.columns if c.brief or not brief]
     widths = [row.width for row in section.rows]
     has_width = any(widths) and not brief
     headings = ["method", *["k"] * has_width, *[c.heading for c in columns]]
@@ -86,9 +63,9 @@ def table(section: Section, *, brief: bool = False) -> Table:
     for row, width in zip(section.rows, widths):
         cells = [Cell(width or ABSENT)] * has_width
         cells += [_cell(row[c.metric], c) for c in columns]
-        cells += [_normalised(row[JOINT]), Cell(str(len(row.runs))), Cell(str(row.n_failed))]
+        cells += [_normalised(row[view.primary]), Cell(str(len(row.runs))), Cell(str(row.n_failed))]
         lines.append(Line(_name(row, section), row.kind, tuple(cells)))
-    headings += ["normalised" if brief else NORMALISED, "runs", "failed"]
+    headings += ["normalised" if brief else f"{view.measure}, normalised", "runs", "failed"]
     return Table(tuple(headings), tuple(lines), tuple(_notes(section, columns)))
 
 
@@ -172,8 +149,8 @@ def _cell(mean: Mean | None, column: Column) -> Cell:
     return Cell(number(mean.value, column.digits) + mark, interval)
 
 
-def _normalised(joint: Mean | None) -> Cell:
-    return Cell(number(None if joint is None else joint.normalised))
+def _normalised(primary: Mean | None) -> Cell:
+    return Cell(number(None if primary is None else primary.normalised))
 
 
 def _name(row: Row, section: Section) -> str:
@@ -192,7 +169,8 @@ def _notes(section: Section, columns: list[Column]) -> list[str]:
                 notes.append(f"* {row.label}, {column.heading}: undefined in {count} ({reason}).")
     notes += _degenerate(section, columns)
     if any(m.over == "one run" for row in section.rows for m in row.means.values()):
-        notes.append("n=1: a single world; the interval is over features or latents, not worlds.")
+        units = "features or latents" if section.view.units == "features" else section.view.units
+        notes.append(f"n=1: a single world; the interval is over {units}, not worlds.")
     if len(section.sign_modes) > 1:
         notes.append(
             "[absolute] rows are scored by |cosine|, [signed] rows by cosine: their floors differ."

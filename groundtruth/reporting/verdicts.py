@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from groundtruth.outputs import FLAGS
 from groundtruth.report import first_change
 from groundtruth.reporting import naming
-from groundtruth.reporting.aggregate import EV, JOINT, PRECISION, Mean, Row, Section
+from groundtruth.reporting.aggregate import Mean, Row, Section
+from groundtruth.reporting.views import VIEWS, View
 
 _TIE = 1e-9  # means of the same values in another order differ by rounding
 
@@ -16,19 +17,22 @@ _TIE = 1e-9  # means of the same values in another order differ by rounding
 def method_verdict(row: Row) -> str:
     """Where one method stands between chance and ceiling, how many runs failed, and what to change
     first."""
-    joint, n = row[JOINT], len(row.runs)
+    view = _view(row)
+    primary, n = row[view.primary], len(row.runs)
     over = "1 run" if n == 1 else f"{n} runs"
-    if joint is None or joint.value is None:
-        why = "recover.joint was not computed" if joint is None else joint.reason or "undefined"
-        return f"{_name(row)}: no joint recall over {over} ({why}){_failures(row)}."
-    text = f"{_name(row)}: joint recall {joint.value:.3f}{_interval(joint)} over {over}"
-    precision, ev = row.value(PRECISION), row.value(EV)
-    if precision is not None:
-        text += f", joint precision {precision:.3f}"
-    if joint.normalised is not None:
-        text += (
-            f"; {round(joint.normalised, 2) + 0.0:.0%} of the way from chance to the linear ceiling"
+    if primary is None or primary.value is None:
+        why = f"{view.primary} was not computed" if primary is None else primary.reason
+        return (
+            f"{_name(row)}: no {view.measure} over {over} ({why or 'undefined'}){_failures(row)}."
         )
+    text = f"{_name(row)}: {view.measure} {primary.value:.3f}{_interval(primary, view)} over {over}"
+    beside, ev = row.value(view.beside), row.value(view.explained)
+    if beside is not None:
+        text += f", {view.beside_measure} {beside:.3f}"
+    if primary.normalised is not None:
+        share = f"{round(primary.normalised, 2) + 0.0:.0%}"
+        ceiling = view.ceiling if view.ceiling.startswith("the ") else f"the {view.ceiling}"
+        text += f"; {share} of the way from chance to {ceiling}"
     if ev is not None:
         text += f"; it explains {percent(ev)} of the variance"
     return f"{text}{_failures(row)}.{_change(row)}"
@@ -55,9 +59,11 @@ def section_verdict(section: Section) -> str:
     if all(run.failed for row in methods for run in row.runs):
         n = sum(len(row.runs) for row in methods)
         return f"Every method run on {_world(section)} failed ({n} of {n}); all count at the floor."
-    scored = [row for row in methods if row.value(JOINT) is not None]
+    view = section.view
+    scored = [row for row in methods if row.value(view.primary) is not None]
     if not scored:
-        return f"No method on {_world(section)} has a joint recall."
+        article = "an" if view.measure[0] in "aeiou" else "a"
+        return f"No method on {_world(section)} has {article} {view.measure}."
     return " ".join(t for t in (_best(section, scored), _misled(scored)) if t)
 
 
@@ -78,13 +84,14 @@ def percent(value: float) -> str:
 
 
 def _best(section: Section, scored: Sequence[Row]) -> str:
-    top = [row for row in scored if _joint(scored[0]) - _joint(row) <= _TIE]
-    best, value = top[0], _joint(top[0])
-    chance, ceiling = section.chance(JOINT), section.ceiling(JOINT)
+    view = section.view
+    top = [row for row in scored if _primary(scored[0]) - _primary(row) <= _TIE]
+    best, value = top[0], _primary(top[0])
+    chance, ceiling = section.chance(view.primary), section.ceiling(view.primary)
     between = ""
     if chance is not None and ceiling is not None:
-        between = f", between chance {chance:.3f} and linear ceiling {ceiling:.3f}"
-    mean = best[JOINT]
+        between = f", between chance {chance:.3f} and {view.ceiling} {ceiling:.3f}"
+    mean = best[view.primary]
     assert mean is not None
     if mean.normalised is not None:
         between += f" ({round(mean.normalised, 2) + 0.0:.0%} of the way)"
@@ -93,27 +100,27 @@ def _best(section: Section, scored: Sequence[Row]) -> str:
         return f"On {_world(section)} no method recovers more than chance ({chance:.3f}){of}."
     if len(top) > 1:
         names = ", ".join(_name(row) for row in top)
-        return f"On {_world(section)} {names} tie at joint recall {value:.3f}{between}."
+        return f"On {_world(section)} {names} tie at {view.measure} {value:.3f}{between}."
     lead = "the only method," if len(scored) == 1 else f"best of {len(scored)} methods,"
     return (
-        f"On {_world(section)} {_name(best)}, {lead} has joint recall {value:.3f}"
-        f"{_interval(mean)}{between}."
+        f"On {_world(section)} {_name(best)}, {lead} has {view.measure} {value:.3f}"
+        f"{_interval(mean, view)}{between}."
     )
 
 
 def _misled(scored: Sequence[Row]) -> str:
     """Compare the order by explained variance with that by joint recall."""
-    both = [row for row in scored if row.value(EV) is not None]
+    both = [row for row in scored if row.value(_view(row).explained) is not None]
     if len(both) < 2:
         return ""
     pairs = [(a, b) for i, a in enumerate(both) for b in both[i + 1 :]]
-    ordered = [(a, b) for a, b in pairs if abs(_joint(a) - _joint(b)) > _TIE]
-    swapped = sum((_ev(a) - _ev(b)) * (_joint(a) - _joint(b)) < 0 for a, b in ordered)
+    ordered = [(a, b) for a, b in pairs if abs(_primary(a) - _primary(b)) > _TIE]
+    swapped = sum((_ev(a) - _ev(b)) * (_primary(a) - _primary(b)) < 0 for a, b in ordered)
     by_ev = max(both, key=_ev)
     count = f"{swapped} of {len(ordered)} pair{'s' * (len(ordered) != 1)}"
     if not ordered:
         return ""
-    if _joint(both[0]) - _joint(by_ev) > _TIE:
+    if _primary(both[0]) - _primary(by_ev) > _TIE:
         return _other_winner(both, by_ev, count)
     if swapped:
         return f"Explained variance picks the same winner, but orders {count} the other way."
@@ -122,8 +129,8 @@ def _misled(scored: Sequence[Row]) -> str:
 
 def _other_winner(both: Sequence[Row], by_ev: Row, count: str) -> str:
     """What to say where the method that explains most is not the one that recovers most."""
-    rank = 1 + sum(_joint(row) - _joint(by_ev) > _TIE for row in both)
-    place = f"number {rank} of {len(both)} by joint recall ({_joint(by_ev):.3f})"
+    rank = 1 + sum(_primary(row) - _primary(by_ev) > _TIE for row in both)
+    place = f"number {rank} of {len(both)} by joint recall ({_primary(by_ev):.3f})"
     if _overlap(both[0], by_ev):
         return (
             f"Explained variance prefers {_name(by_ev)} ({percent(_ev(by_ev))}), {place}; the "
@@ -137,7 +144,8 @@ def _other_winner(both: Sequence[Row], by_ev: Row, count: str) -> str:
 
 def _overlap(a: Row, b: Row) -> bool:
     """Whether the intervals of two methods' joint recall leave their order open."""
-    bounds = [m.interval for m in (a[JOINT], b[JOINT]) if m is not None and m.interval is not None]
+    means = [a[_view(a).primary], b[_view(b).primary]]
+    bounds = [m.interval for m in means if m is not None and m.interval is not None]
     return len(bounds) == 2 and bounds[0][0] <= bounds[1][1] and bounds[1][0] <= bounds[0][1]
 
 
@@ -149,22 +157,26 @@ def _world(section: Section) -> str:
     return naming.shorten(section.testbed, 60)
 
 
-def _joint(row: Row) -> float:
-    value = row.value(JOINT)
+def _view(row: Row) -> View:
+    return VIEWS[row.runs[0].world.view]
+
+
+def _primary(row: Row) -> float:
+    value = row.value(_view(row).primary)
     assert value is not None
     return value
 
 
 def _ev(row: Row) -> float:
-    value = row.value(EV)
+    value = row.value(_view(row).explained)
     assert value is not None
     return value
 
 
-def _interval(mean: Mean) -> str:
+def _interval(mean: Mean, view: View) -> str:
     if mean.interval is None:
         return ""
-    note = ", over features" if mean.over == "one run" else ""
+    note = f", over {view.units}" if mean.over == "one run" else ""
     return f" [{mean.low:.3f}, {mean.high:.3f}{note}]"
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "adapters.md"
-OUTSIDE = ("sae_lens", "sparsify", "dictionary_learning", "overcomplete")
+OUTSIDE = (
+    "sae_lens",
+    "sparsify",
+    "dictionary_learning",
+    "overcomplete",
+    "groundtruth.adapters.transformer_lens",
+    "groundtruth.adapters.nnsight",
+)
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,14 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         if "config" in names and claim == "TopKTrainingSAE":
             assert names["report"]["recover.recall"].value > 0.5
     assert [path.name for path in tmp_path.iterdir()] == ["sae"]
+
+
+def test_the_circuit_examples_run(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"gt": gt}
+    file = tmp_path / "example.py"  # nnsight reads the source of what it traces
+    for start, claim in (("transformer_lens", "norms"), ("nnsight", "sizes")):
+        (block,) = (b for b in BLOCKS if b.startswith(f"from groundtruth.adapters.{start}"))
+        file.write_text(block)
+        names = runpy.run_path(str(file), names)
+        assert names["report"].name == claim
+        assert names["report"]["circuit.node_auprc"].value is not None

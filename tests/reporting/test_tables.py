@@ -34,7 +34,7 @@ def test_table_shows_value_interval_and_counts(make):
     row = dict(zip(shown.headings[1:], map(str, shown.lines[0].cells)))
     assert row["joint recall"] == "0.400 [0.000, 1.000]"
     assert (row["L0"], row["EV"], row["energy recall"]) == ("20.0", "0.900", tables.ABSENT)
-    assert (row[tables.NORMALISED], row["runs"], row["failed"]) == ("0.400", "2", "0")
+    assert (row["joint recall, normalised"], row["runs"], row["failed"]) == ("0.400", "2", "0")
 
 
 def test_one_run_is_marked(make):
@@ -110,7 +110,7 @@ def test_footer_names_what_is_needed_to_redo(suite):
     assert facts["lock (SHA-256)"] == "9f" * 32
     assert facts["metric versions"].startswith("recon.ev_total/1, recon.l0/1, recover.joint/1")
     assert (facts["cosine threshold tau"], facts["activity share phi"]) == ("0.9", "0.8")
-    assert facts["split sizes"] == "n_positives by default, n_score 20,000, n_select 10,000"
+    assert facts["scoring"] == "n_positives by default, n_score 20,000, n_select 10,000"
     assert facts["groundtruth"] == "0.1.0 (commit abababababab)"
     assert facts["runs"] == "12, of which 0 failed"
     assert facts["time"] == "18 min of runs, added up"

@@ -49,7 +49,7 @@ def eap_ig_inputs(
 def eap_ig_activations(
     subject: ModelSubject, *, seed: int = 0, steps: int = 10, absolute: bool = True
 ) -> Circuit:
-    """The same, where each writer's own output goes from the ablation's to its own, one by one.
+    """(z_u - z_u ablated) . mean of d metric / d input of v, over runs on mixed outputs of u alone.
 
     Arguments are those of `eap_ig_inputs`; it takes as many passes for every writer.
 

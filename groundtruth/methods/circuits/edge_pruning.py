@@ -54,15 +54,18 @@ def edge_pruning(
     intact = subject.metric(subject.outputs())
     # Open at first: log odds of 2 pass nearly all.
     odds = torch.full((len(universe),), 2.0, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([odds], rate)
-    for _ in range(steps):
+    first = second = torch.zeros_like(odds)
+    for step in range(1, steps + 1):
         noise = torch.as_tensor(draws.uniform(1e-6, 1 - 1e-6, (samples, len(universe))))
         outputs = subject.run(1 - _hard_concrete(odds, noise))
         loss = ((intact - subject.metric(outputs)).square() @ subject.weights).mean()
         cost = sparsity * torch.sigmoid(odds - _TEMPERATURE * np.log(-_LOW / _HIGH)).mean()
-        optimizer.zero_grad()
-        (odds.grad,) = torch.autograd.grad(loss.double().cpu() + cost, odds)
-        optimizer.step()
+        (slope,) = torch.autograd.grad(loss.double().cpu() + cost, odds)
+        # Adam by hand, because torch's loads its compiler, which takes seconds.
+        first = torch.lerp(first, slope, 0.1)
+        second = torch.lerp(second, slope.square(), 0.001)
+        size = (second / (1 - 0.999**step)).sqrt() + 1e-8
+        odds = (odds - rate * first / (1 - 0.9**step) / size).detach().requires_grad_()
     strengths = odds.detach().numpy()
     return circuit_of(
         universe,

@@ -1,0 +1,135 @@
+"""How reports show each kind of claim: which metrics, in which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JOINT = "recover.joint"
+PRECISION = "recover.joint_precision"
+EV = "recon.ev_total"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric's column; `brief` ones are kept where the page is narrow."""
+
+    metric: str
+    heading: str
+    interval: bool = False
+    digits: int = 3
+    brief: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """A kind of claim as reports show it.
+
+    Fields:
+        primary, measure: the metric that methods are ordered by, and its name in a sentence.
+        beside, beside_measure: a second one, told with it.
+        ceiling: what the ceiling of the primary metric is, in a sentence.
+        explained: a metric that orders methods otherwise and is told for that; "" if there is none.
+        units: what single runs' intervals are over.
+        columns: of the table.
+        panels: (metric, label of its axis) of the two panels of dots.
+        reading: how to read it, at the head of the page.
+        facts: (name, parameter of the primary metric) told in the footer.
+    """
+
+    primary: str
+    measure: str
+    beside: str
+    beside_measure: str
+    ceiling: str
+    explained: str
+    units: str
+    columns: tuple[Column, ...]
+    panels: tuple[tuple[str, str], tuple[str, str]]
+    reading: str
+    facts: tuple[tuple[str, str], ...]
+
+
+DICTIONARY = View(
+    primary=JOINT,
+    measure="joint recall",
+    beside=PRECISION,
+    beside_measure="joint precision",
+    ceiling="linear ceiling",
+    explained=EV,
+    units="features",
+    columns=(
+        Column("recon.l0", "L0", digits=1, brief=True),
+        Column(EV, "EV", brief=True),
+        Column(JOINT, "joint recall", interval=True, brief=True),
+        Column(PRECISION, "joint precision", interval=True, brief=True),
+        Column("recover.joint_f1", "joint F1"),
+        Column("recover.recall", "decoder recall"),
+        Column("recover.energy_recall", "energy recall"),
+        Column("recover.rare_recall", "rare recall"),
+        Column("act.f1", "act. F1"),
+    ),
+    panels=(
+        (JOINT, "joint recall, share of planted features"),
+        (PRECISION, "joint precision, share of live latents"),
+    ),
+    reading=(
+        "Joint recall is the share of planted features with a latent of the right direction and "
+        "the right activity; read it beside joint precision, the share of live latents that are "
+        "such a match. Normalised: 0 is chance, 1 is the best linear detector of each feature "
+        "(O2*). EV and L0 are context, never success."
+    ),
+    facts=(
+        ("cosine threshold tau", "threshold"),
+        ("activity share phi", "share"),
+        ("sign mode", "sign_mode"),
+    ),
+)
+
+
+def _circuit(unit: str) -> View:
+    auprc, f1 = f"circuit.{unit}_auprc", f"circuit.{unit}_f1"
+    return View(
+        primary=auprc,
+        measure=f"{unit} AUPRC",
+        beside=f1,
+        beside_measure=f"{unit} F1",
+        ceiling="the truth",
+        explained="",
+        units="inputs",
+        columns=(
+            Column(auprc, f"{unit} AUPRC", interval=True, brief=True),
+            Column(f1, f"{unit} F1", interval=True, brief=True),
+            Column(f"circuit.{unit}_best_f1", "best F1", brief=True),
+            Column(f"circuit.{unit}_auroc", f"{unit} AUROC"),
+            Column(f"circuit.{unit}_class_hit", "class hit"),
+            Column("circuit.faith", "faithfulness", brief=True),
+            Column("circuit.completeness_wang", "incompleteness"),
+            Column("circuit.minimality", "minimality"),
+            Column("circuit.cpr", "CPR"),
+            Column("circuit.cmd", "CMD"),
+        ),
+        panels=(
+            (auprc, f"average precision over {unit}s"),
+            (f1, f"F1 over {unit}s, of as many as are right"),
+        ),
+        reading=(
+            f"AUPRC is the average precision of the ranking of {unit}s against those that the "
+            "model uses; F1 is that of the claimed set, of a ranking cut at the size of the truth; "
+            "best F1 is against the nearest of the minimal valid circuits. Normalised: 0 is a "
+            "random ranking, 1 the truth. All hold under the named ablation alone. Behaviour "
+            "(faithfulness to CMD) asks no truth: a circuit may be wrong and behave well."
+        ),
+        facts=(
+            ("scored against", "against"),
+            ("tolerance of an output", "tolerance"),
+            ("trivial edges count", "trivial"),
+        ),
+    )
+
+
+VIEWS: dict[str, View] = {
+    "dictionary": DICTIONARY,
+    "circuit.edge": _circuit("edge"),
+    "circuit.node": _circuit("node"),
+}
+"""By the name that a testbed's record gives, "dictionary" if it gives none."""
