@@ -23,7 +23,8 @@ import torch
 
 from benchmarks.saelens_world import cpu_seconds, one_thread
 from groundtruth.models import MLP, Block, Edge, Head, Weights, edges
-from groundtruth.models.edge_patching import run_with_edges, writer_outputs
+from groundtruth.models.clean_run import writer_outputs
+from groundtruth.models.edge_patching import run_with_edges
 from groundtruth.models.transformer import Transformer
 
 N_TOKENS, N_OUTPUTS, LENGTH = 12, 10, 20

@@ -67,24 +67,17 @@ class Attention(torch.nn.Module):
         """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
         return self.W_QKV[:, self.layout.columns(head)[letter]]
 
-    def replace(
-        self,
-        parts: list[tuple[torch.Tensor, ...]],
-        head: int,
-        letter: int,
-        rows: torch.Tensor,
-        x: torch.Tensor,
-    ) -> None:
-        """Let one head read `x` (row, batch, position, d_model) for its q, k or v, in place.
-
-        `parts` holds the projections of rows times batch sequences; `rows` says which are read.
-        """
+    def read(self, head: int, letter: int, x: torch.Tensor) -> torch.Tensor:
+        """q, k or v of one head from `x` (..., d_model)."""
         columns = self.layout.columns(head)[letter]
-        read = functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
-        for group, part in zip(self.layout.groups, parts):
-            if head in group.heads:
-                by_row = part[letter].unflatten(0, (-1, x.shape[1]))
-                by_row[rows, :, group.heads.index(head)] = read
+        return functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
+
+    def write_one(
+        self, head: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """What one head writes, without b_O, from its q, k and v (..., position, width)."""
+        pattern = (q @ k.transpose(-1, -2)).add_(mask).softmax(-1)
+        return pattern @ v @ self.W_O[self.layout.rows(head)]
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True
