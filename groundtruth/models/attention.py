@@ -67,17 +67,23 @@ class Attention(torch.nn.Module):
         """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
         return self.W_QKV[:, self.layout.columns(head)[letter]]
 
-    def read(self, head: int, letter: int, x: torch.Tensor) -> torch.Tensor:
-        """q, k or v of one head from `x` (..., d_model)."""
+    def read(self, head: int, letter: int, x: torch.Tensor, given: slice) -> torch.Tensor:
+        """q, k or v of one head from the `given` coordinates x (..., width) of what it reads."""
         columns = self.layout.columns(head)[letter]
-        return functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
+        return functional.linear(x, self.W_QKV[given, columns].T, self.b_QKV[columns])
 
     def write_one(
-        self, head: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
+        self,
+        head: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor,
+        wanted: slice,
     ) -> torch.Tensor:
-        """What one head writes, without b_O, from its q, k and v (..., position, width)."""
+        """The `wanted` coordinates of what one head writes, without b_O, from its q, k and v."""
         pattern = (q @ k.transpose(-1, -2)).add_(mask).softmax(-1)
-        return pattern @ v @ self.W_O[self.layout.rows(head)]
+        return pattern @ v @ self.W_O[self.layout.rows(head), wanted]
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True

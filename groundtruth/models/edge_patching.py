@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from groundtruth.models import graph
 from groundtruth.models.attention import Attention
@@ -70,56 +71,52 @@ def run_plan(plan: EdgePlan, chosen: Any = None) -> torch.Tensor:
         if block.attn is not None:
             _attend(run, block, block.attn, i, mask)
         if block.mlp is not None:
-            name, weight = graph.mlp_name(i), block.mlp.W_in if _is_linear(block.ln2) else None
-            moved = run.moved(name, weight)
+            name = graph.mlp_name(i)
+            moved = run.moved(name)
             run.branch([moved.sets])
-            if len(rows := run.seeing(weight, moved)):
+            if len(rows := run.seeing(name, moved)):
                 clean = plan.clean.entering[f"blocks.{i}.hook_resid_mid"]
-                output = block.mlp(block.ln2(run.read(clean, rows, moved)))
-                run.write(name, rows, output, block.mlp.W_out.any(0))
-    moved = run.moved(graph.LOGITS, model.W_U if _is_linear(model.ln_final) else None)
-    run.branch([moved.sets])
-    rows = torch.arange(len(run.touched), device=run.row_of.device)
-    read = model.unembed(run.read(plan.clean.entering[graph.LOGITS], rows, moved))
-    return (plan.clean.outputs + (read - read[:1]))[run.row_of + 1]
+                x = block.ln2(run.read(name, clean, rows, moved))
+                given, wanted = plan.reading[name].given, plan.writing[name].wanted
+                run.write(name, rows, block.mlp(x, given, wanted))
+    return _outputs(run, model)
 
 
 def _attend(
     run: EdgeRun, block: TransformerBlock, attention: Attention, i: int, mask: torch.Tensor
 ) -> None:
     """The heads of block `i`: each reads its own inputs, and all write when all have read."""
-    clean = run.plan.clean.entering[f"blocks.{i}.hook_resid_pre"]
+    plan = run.plan
+    clean = plan.clean.entering[f"blocks.{i}.hook_resid_pre"]
     heads = [graph.head_name(i, h) for h in range(block.n_heads)]
-    entering = {}
-    for h, head in enumerate(heads):
-        for letter, read in enumerate(graph.reads_of(head)):
-            weight = attention.weight(h, letter) if _is_linear(block.ln1) else None
-            entering[h, letter] = weight, run.moved(read, weight)
-    run.branch(moved.sets for _, moved in entering.values())
+    entering = {read: run.moved(read) for head in heads for read in graph.reads_of(head)}
+    run.branch(moved.sets for moved in entering.values())
     written = []
     for h, head in enumerate(heads):
-        seeing = [run.seeing(*entering[h, letter]) for letter in range(3)]
-        if not len(rows := torch.cat(seeing).unique()):
+        seeing = {read: run.seeing(read, entering[read]) for read in graph.reads_of(head)}
+        if not len(rows := torch.cat([*seeing.values()]).unique()):
             continue
         # What no row sees is the same for all, and one row stands for them.
-        qkv = [
-            attention.read(
-                h, letter, block.ln1(run.read(clean, rows, moved) if len(own) else clean)
-            )
-            for letter, own in enumerate(seeing)
-            for _, moved in [entering[h, letter]]
-        ]
-        written.append(
-            (
-                head,
-                rows,
-                attention.write_one(h, *qkv, mask),
-                attention.W_O[attention.layout.rows(h)].any(0),
-            )
+        q, k, v = (
+            attention.read(h, letter, block.ln1(x), given)
+            for letter, (read, own) in enumerate(seeing.items())
+            for given in [plan.reading[read].given]
+            for x in [
+                run.read(read, clean, rows, entering[read]) if len(own) else clean[..., given]
+            ]
         )
+        output = attention.write_one(h, q, k, v, mask, plan.writing[head].wanted)
+        written.append((head, rows, output))
     for each in written:
         run.write(*each)
 
 
-def _is_linear(norm: torch.nn.Module) -> bool:
-    return isinstance(norm, torch.nn.Identity)
+def _outputs(run: EdgeRun, model: Transformer) -> torch.Tensor:
+    """(set, batch, position, n_outputs)."""
+    clean, given = run.plan.clean, run.plan.reading[graph.LOGITS].given
+    moved = run.moved(graph.LOGITS)
+    run.branch([moved.sets])
+    rows = torch.arange(len(run.touched), device=run.row_of.device)
+    x = model.ln_final(run.read(graph.LOGITS, clean.entering[graph.LOGITS], rows, moved))
+    read = functional.linear(x, model.W_U[given].T)
+    return (clean.outputs + (read - read[:1]))[run.row_of + 1]

@@ -13,15 +13,24 @@ from typing import Any, NamedTuple
 import torch
 
 from groundtruth.errors import reject
-from groundtruth.models.edge_plan import EdgePlan
+from groundtruth.models.edge_plan import EdgePlan, Reading
 
 
 class Moved(NamedTuple):
     """Sets whose edges change what a reader reads, (n,), and by how much, (n, batch, position,
-    d_model)."""
+    width) at its `given` coordinates."""
 
     sets: torch.Tensor
     by: torch.Tensor
+
+
+class Written(NamedTuple):
+    """What a writer writes beyond the clean run: (n, batch, position, width) at `rows` (n,), and at
+    the coordinates `wanted`."""
+
+    rows: torch.Tensor
+    difference: torch.Tensor
+    wanted: slice
 
 
 class EdgeRun:
@@ -44,46 +53,52 @@ class EdgeRun:
         # A share of 0 that is to have a gradient is a chosen edge like any other.
         self.plan, self._keeps_zeros = plan, chosen.requires_grad
         self.chosen = chosen.to(plan.changes)
-        self._ever = self.chosen.any(0)
+        self._ever = self.chosen.any(0) | self._keeps_zeros
         self.row_of = torch.full((len(chosen),), -1, device=self.chosen.device)
-        self.touched = torch.zeros(
-            0, plan.changes.shape[-1], dtype=torch.bool, device=chosen.device
-        )
+        self.touched = self._ever.new_zeros(0, plan.changes.shape[-1])
         self._differences = plan.changes[:0]
-        self._written: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._written: dict[str, Written] = {}
 
-    def moved(self, reader: str, weight: torch.Tensor | None) -> Moved:
-        """What the edges into `reader` change; for `weight` see `EdgePlan.seen`."""
-        nothing = Moved(self.row_of[:0], self.plan.changes[:0])
-        if reader not in self.plan.into:
+    def moved(self, reader: str) -> Moved:
+        """What the edges into `reader` change."""
+        plan, reading = self.plan, self.plan.reading[reader]
+        nothing = Moved(self.row_of[:0], plan.changes[:0, ..., reading.given])
+        if not bool(self._ever[reading.edges].any()):
             return nothing
-        writers, edges = self.plan.into[reader]
-        if not (self._keeps_zeros or bool(self._ever[edges].any())):
-            return nothing
-        seen = self.plan.seen(reader, weight)
-        names = [self.plan.writers[i] for i in writers.tolist()]
+        names = [plan.writers[i] for i in reading.writers.tolist()]
         again = [i for i, name in enumerate(names) if name in self._written]
-        counts = seen.clone()
+        counts = reading.changed.clone()
         counts[again] = True
-        share = self.chosen[:, edges]
+        share = self.chosen[:, reading.edges]
         sets = self._chosen(share[:, counts])
         if not len(sets):
             return nothing
         share = share[sets]
-        by = share[:, seen] @ self.plan.changes[writers[seen]].flatten(1)
-        by = by.unflatten(1, self.plan.changes.shape[1:])
+        changes = plan.changes[..., reading.given][reading.writers[reading.changed]]
+        by = share[:, reading.changed] @ changes.flatten(1)
+        by = by.unflatten(1, changes.shape[1:])
         for i in again:
-            by = self._less_written(by, names[i], share[:, i], self.row_of[sets])
+            self._subtract(by, self._written[names[i]], share[:, i], self.row_of[sets], reading)
         return Moved(sets, by)
 
-    def _less_written(
-        self, by: torch.Tensor, writer: str, share: torch.Tensor, rows: torch.Tensor
-    ) -> torch.Tensor:
-        """`by` of sets at `rows`, less a share of what `writer` has written there beyond clean."""
-        where, difference = self._written[writer]
-        at = torch.searchsorted(where, rows).clamp_max(len(where) - 1)
-        (own,) = (where[at] == rows).nonzero(as_tuple=True)
-        return by.index_add(0, own, share[own, None, None, None] * difference[at[own]], alpha=-1)
+    def _subtract(
+        self,
+        by: torch.Tensor,
+        written: Written,
+        share: torch.Tensor,
+        rows: torch.Tensor,
+        reading: Reading,
+    ) -> None:
+        """From `by` of sets at `rows`, in place, a share of what was written there beyond clean."""
+        at = torch.searchsorted(written.rows, rows).clamp_max(len(written.rows) - 1)
+        (own,) = (written.rows[at] == rows).nonzero(as_tuple=True)
+        d_model = self.touched.shape[1]
+        seen, wrote = (s.indices(d_model) for s in (reading.given, written.wanted))
+        low, high = max(seen[0], wrote[0]), min(seen[1], wrote[1])
+        if low < high and len(own):
+            difference = written.difference[..., low - wrote[0] : high - wrote[0]][at[own]]
+            into = by[..., low - seen[0] : high - seen[0]]
+            into.index_add_(0, own, share[own, None, None, None] * difference, alpha=-1)
 
     def _chosen(self, share: torch.Tensor) -> torch.Tensor:
         """Rows of `share` (set, edge) with an entry that counts."""
@@ -98,7 +113,7 @@ class EdgeRun:
         n, m = len(self.touched), len(self.touched) + len(new)
         self.row_of[new] = torch.arange(n, m, device=new.device)
         self.touched = torch.cat(
-            [self.touched, self.touched.new_zeros(len(new), *self.touched.shape[1:])]
+            [self.touched, self.touched.new_zeros(m - n, self.touched.shape[1])]
         )
         if m > len(self._differences):
             # Room for more than asked, so that rows are copied a few times at most.
@@ -107,32 +122,31 @@ class EdgeRun:
             self._differences = larger
         self._differences[n:m] = 0
 
-    def seeing(self, weight: torch.Tensor | None, *moved: Moved) -> torch.Tensor:
-        """(n,) rows that a reader has to be run for, ascending."""
-        touched = self.touched if weight is None else self.touched & weight.any(1)
-        rows = [self.row_of[each.sets] for each in moved]
-        return torch.cat([touched.any(1).nonzero().flatten(), *rows]).unique()
+    def seeing(self, reader: str, moved: Moved) -> torch.Tensor:
+        """(n,) rows that the reader has to be run for, ascending."""
+        touched = (self.touched & self.plan.reading[reader].sees).any(1)
+        return torch.cat([touched.nonzero().flatten(), self.row_of[moved.sets]]).unique()
 
-    def read(self, clean: torch.Tensor, rows: torch.Tensor, moved: Moved) -> torch.Tensor:
-        """(1 + n, batch, position, d_model) what a reader reads clean, and at `rows`."""
-        x = clean + self._differences[rows]
+    def read(
+        self, reader: str, clean: torch.Tensor, rows: torch.Tensor, moved: Moved
+    ) -> torch.Tensor:
+        """(1 + n, batch, position, width) what the reader is given clean, and at `rows`."""
+        given = self.plan.reading[reader].given
+        x = clean[..., given] + self._differences[..., given][rows]
         if len(moved.sets):
             x = x.index_add(0, torch.searchsorted(rows, self.row_of[moved.sets]), moved.by)
-        return torch.cat([clean[None], x])
+        return torch.cat([clean[None, ..., given], x])
 
-    def write(
-        self, writer: str, rows: torch.Tensor, output: torch.Tensor, support: torch.Tensor
-    ) -> None:
+    def write(self, writer: str, rows: torch.Tensor, output: torch.Tensor) -> None:
         """Add what a writer writes at `rows` beyond what it writes clean.
 
         Args:
-            output: (1 + n, batch, position, d_model) clean, and at `rows`.
-            support: (d_model,) where it writes at all.
+            output: (1 + n, batch, position, width) clean, and at `rows`, where it is `wanted`.
         """
+        writing = self.plan.writing[writer]
         difference = output[1:] - output[:1]
-        self._differences.index_add_(0, rows, difference)
-        self.touched[rows] |= support
-        if writer in self.plan.begin:
-            edges = self.plan.begin[writer]
-            if self._keeps_zeros or bool(self.chosen[self.row_of >= 0][:, edges].any()):
-                self._written[writer] = rows, difference
+        self._differences[..., writing.wanted].index_add_(0, rows, difference)
+        self.touched[rows] |= writing.writes
+        later = self.chosen[self.row_of >= 0][:, writing.edges]
+        if len(self._chosen(later)):
+            self._written[writer] = Written(rows, difference, writing.wanted)
