@@ -19,6 +19,8 @@ class Attention(torch.nn.Module):
         self.layout, *packed = pack(block.heads)
         self.W_QKV, self.b_QKV, self.W_O = (parameter(array) for array in packed)
         self.b_O = parameter(block.b_O)
+        # No site, since its columns are laid out as it suits the matrix product.
+        self.projected = torch.nn.Identity()
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
         self.hook_z, self.hook_result = HookPoint(), HookPoint()
@@ -31,7 +33,8 @@ class Attention(torch.nn.Module):
 
     def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """q, k, v (batch, head, position, width) of each group of heads."""
-        parts = self.layout.split(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        projected = self.projected(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        parts = self.layout.split(projected)
         points = (self.hook_q, self.hook_k, self.hook_v)
         if not any(point.hooked for point in points):
             return parts
