@@ -147,6 +147,8 @@ class EdgeRun:
         difference = output[1:] - output[:1]
         self._differences[..., writing.wanted].index_add_(0, rows, difference)
         self.touched[rows] |= writing.writes
-        later = self.chosen[self.row_of >= 0][:, writing.edges]
+        if not bool(self._ever[writing.edges].any()):
+            return
+        later = self.chosen[:, writing.edges][self.row_of >= 0]
         if len(self._chosen(later)):
             self._written[writer] = Written(rows, difference, writing.wanted)
