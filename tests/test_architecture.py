@@ -51,6 +51,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "circuit_enumeration",
         "model_subject",
         "output_metrics",
+        "predictor",
+        "prediction_testbed",
         "structural_edges",
     ),
     ("adapters",),
