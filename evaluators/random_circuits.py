@@ -35,7 +35,7 @@ def detour(
     into: dict[str, list[int]] = {}
     for i, edge in enumerate(universe.edges):
         # A head is reached by any of its reads.
-        into.setdefault(_node(edge.reader), []).append(i)
+        into.setdefault(graph.node_of(edge.reader), []).append(i)
     for _ in range(_MOST_WALKS):
         at, path = graph.LOGITS, []
         while at not in EMBEDDINGS:
@@ -48,7 +48,3 @@ def detour(
         if len(outside):
             return flags, int(rng.choice(outside))
     raise Undefined("no path leaves the circuit, so that there are no detours")
-
-
-def _node(reader: str) -> str:
-    return reader[:-2] if reader[-2:] in (".q", ".k", ".v") else reader

@@ -146,14 +146,14 @@ class ModelSubject:
             return writer_outputs(self.model, self.paired)
         if self.ablation == "zero":
             return {name: torch.zeros_like(value[:1]) for name, value in self.written.items()}
-        return {name: self._mean(value) for name, value in self.written.items()}
+        return {name: self.mean(value) for name, value in self.written.items()}
 
     @cached_property
     def changes(self) -> torch.Tensor:
         """(writer, batch, position, d_model) what each writes less what ablated edges carry."""
         return torch.stack([self.written[name] - self.source[name] for name in self.written])
 
-    def _mean(self, written: torch.Tensor) -> torch.Tensor:
+    def mean(self, written: torch.Tensor) -> torch.Tensor:
         """(1, position, d_model) mean over inputs that are no padding there."""
         weight = self.weights[:, None] * (self.tokens != self.model.pad)
         weight = weight / weight.sum(0).clamp_min(torch.finfo(weight.dtype).tiny)

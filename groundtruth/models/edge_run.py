@@ -52,7 +52,7 @@ class EdgeRun:
             raise reject("chosen", tuple(chosen.shape), f"shape (set, {plan.n_edges})")
         # A share of 0 that is to have a gradient is a chosen edge like any other.
         self.plan, self._keeps_zeros = plan, chosen.requires_grad
-        self.chosen = chosen.to(plan.changes)
+        self.chosen = chosen.to(plan.changes.device)
         self._ever = self.chosen.any(0) | self._keeps_zeros
         self.row_of = torch.full((len(chosen),), -1, device=self.chosen.device)
         self.touched = self._ever.new_zeros(0, plan.changes.shape[-1])
@@ -69,7 +69,7 @@ class EdgeRun:
         again = [i for i, name in enumerate(names) if name in self._written]
         counts = reading.changed.clone()
         counts[again] = True
-        share = self.chosen[:, reading.edges]
+        share = self.chosen[:, reading.edges].to(plan.changes)
         sets = self._chosen(share[:, counts])
         if not len(sets):
             return nothing
