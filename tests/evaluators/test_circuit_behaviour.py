@@ -201,8 +201,8 @@ def test_what_cannot_be_run_is_refused():
 
 
 def test_only_connected_circuits_count_where_that_is_asked():
-    # Zero ablation of OR over all inputs: an edge that nothing leads to still carries the neuron's
-    # constant, and faithfulness falls where it is taken off.
+    # Under zero ablation an edge that nothing leads to still carries the neuron's constant, and
+    # faithfulness falls where it is taken off.
     subject = gate_subject("saturated", "zero", ALL)
     universe = subject.universe("edge")
     order = [ML, *(edge for edge in universe.edges if edge != ML)]

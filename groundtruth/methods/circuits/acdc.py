@@ -58,16 +58,21 @@ def acdc_sweep(
     Source: Conmy et al., 2023, as for `acdc`, section 4
     """
     universe = subject.universe("edge")
-    if thresholds is None:
-        whole = _distance(subject, np.zeros(len(universe), dtype=bool))
-        # A metric that nothing moves has no scale, and no edge that is kept at any.
-        thresholds = np.geomspace(1e-3, 1, 10) * (whole if whole > 0 else 1.0)
-    if not len(thresholds) or not all(t > 0 for t in thresholds):
-        raise reject("thresholds", list(thresholds), "numbers above 0")
+    tried = _ten(subject) if thresholds is None else [float(t) for t in thresholds]
+    if not tried or not all(t > 0 for t in tried):
+        raise reject("thresholds", tried, "numbers above 0")
     strengths = np.zeros(len(universe))
-    for threshold in sorted(float(t) for t in thresholds):
+    for threshold in sorted(tried):
         strengths[_kept(subject, threshold)] = threshold
     return circuit_of(universe, strengths, condition=subject.condition, name="acdc_sweep")
+
+
+def _ten(subject: ModelSubject) -> list[float]:
+    """The thresholds of a sweep that names none."""
+    whole = _distance(subject, np.zeros(len(subject.universe("edge")), dtype=bool))
+    # Where ablating everything moves nothing there is no scale.
+    largest = whole if whole > 0 else 1.0
+    return np.geomspace(1e-3 * largest, largest, 10).tolist()
 
 
 def _kept(subject: ModelSubject, threshold: float) -> np.ndarray:

@@ -124,9 +124,10 @@ def test_a_sweep_ranks_by_the_largest_threshold_that_an_edge_survives(name):
 
 def test_a_sweep_takes_its_scale_from_the_metric():
     found = methods.acdc_sweep(gate_subject("and"))
-    assert {*found.strengths.tolist()} == {0.0, pytest.approx(1.0)}
-    nothing = methods.acdc_sweep(gate_subject("cancelling"))
-    assert {*nothing.strengths.tolist()} == {0.0, pytest.approx(1.0)}
+    assert np.unique(found.strengths) == pytest.approx([0, 1])
+    # Where ablating everything moves nothing, single edges still may.
+    cancelling = methods.acdc_sweep(gate_subject("cancelling"))
+    assert np.unique(cancelling.strengths) == pytest.approx([0, 1])
     with pytest.raises(ValueError, match="thresholds: expected numbers above 0"):
         methods.acdc_sweep(gate_subject("and"), thresholds=[0.1, 0])
 
