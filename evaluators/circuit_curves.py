@@ -147,7 +147,7 @@ def connected(universe: Universe, kept: np.ndarray) -> np.ndarray:
     if universe.unit == "node":
         return kept
     edges, kept = universe.edges, kept.copy()
-    reached = set(EMBEDDINGS)
+    reached: set[str] = {*EMBEDDINGS}
     for i in np.flatnonzero(kept).tolist():
         kept[i] = edges[i].writer in reached
         if kept[i]:
