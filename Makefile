@@ -37,7 +37,7 @@ wheel: $(VENV)/.dev
 	PYTHON=$(CURDIR)/$(VENV)/bin/python sh tests/wheel.sh
 
 benchmarks: $(INTEGRATIONS)/.installed
-	for script in import_time sampling scoring training transformer; do $(INTEGRATIONS)/bin/python -m benchmarks.$$script || exit 1; done
+	for script in import_time sampling scoring training transformer circuits; do $(INTEGRATIONS)/bin/python -m benchmarks.$$script || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -69,10 +69,12 @@ def score_behaviour(
         seed: of the order of ties, and of subsets where not all are tried.
 
     Returns:
-        Results by id: six of the set, four of curves. A curve keeps the round(q n) strongest
+        Results by id: six of the set, six of curves. A curve keeps the round(q n) strongest
         candidates at each share q of MIB's grid, ties broken at random, and is integrated by the
         trapezoid rule. A perfect one has cpr .999, because the grid begins at .001. Half of that is
-        the part from .5 to 1, so the curve is averaged over the log of the share as well.
+        the part from .5 to 1, so `cpr_log` and `cmd_log` take sizes in equal ratios, from one
+        candidate to all, and the mean over their log. MIB's own code takes edges off again that lie
+        on no path from an embedding to the outputs: `cpr_connected` and `cmd_connected` do so too.
 
     Raises:
         ExplanationError: a circuit over another model's graph.

@@ -13,7 +13,9 @@ import torch
 from groundtruth import hashing
 from groundtruth.condition import AblationKind, Condition
 from groundtruth.errors import InputError, reject
-from groundtruth.models.edge_patching import run_with_edges, writer_outputs
+from groundtruth.models.clean_run import CleanRun, clean_run, writer_outputs
+from groundtruth.models.edge_patching import run_plan
+from groundtruth.models.edge_plan import EdgePlan
 from groundtruth.models.graph import Granularity
 from groundtruth.models.transformer import Transformer
 from groundtruth.universe import Unit, Universe, universe_of
@@ -129,9 +131,13 @@ class ModelSubject:
         return {u: universe_of(weights, u, self.granularity) for u in ("node", "edge")}
 
     @cached_property
+    def _clean(self) -> CleanRun:
+        return clean_run(self.model, self.tokens)
+
+    @property
     def written(self) -> dict[str, torch.Tensor]:
         """What every writer writes on the inputs: (batch, position, d_model)."""
-        return writer_outputs(self.model, self.tokens)
+        return self._clean.written
 
     @cached_property
     def source(self) -> dict[str, torch.Tensor]:
@@ -140,14 +146,14 @@ class ModelSubject:
             return writer_outputs(self.model, self.paired)
         if self.ablation == "zero":
             return {name: torch.zeros_like(value[:1]) for name, value in self.written.items()}
-        return {name: self._mean(value) for name, value in self.written.items()}
+        return {name: self.mean(value) for name, value in self.written.items()}
 
     @cached_property
     def changes(self) -> torch.Tensor:
         """(writer, batch, position, d_model) what each writes less what ablated edges carry."""
         return torch.stack([self.written[name] - self.source[name] for name in self.written])
 
-    def _mean(self, written: torch.Tensor) -> torch.Tensor:
+    def mean(self, written: torch.Tensor) -> torch.Tensor:
         """(1, position, d_model) mean over inputs that are no padding there."""
         weight = self.weights[:, None] * (self.tokens != self.model.pad)
         weight = weight / weight.sum(0).clamp_min(torch.finfo(weight.dtype).tiny)
@@ -157,8 +163,7 @@ class ModelSubject:
 
     def outputs(self) -> torch.Tensor:
         """Of the model as it is: (1, batch, position, n_outputs), without gradient."""
-        with torch.no_grad():
-            return self.model(self.tokens)[None]
+        return self._clean.outputs[None]
 
     def changed(self, tolerance: float = 1e-6) -> float:
         """The share of inputs, by weight, with a counted output that changes by more than this when
@@ -176,8 +181,7 @@ class ModelSubject:
         universe = self.universe(unit)
         if kept.ndim != 2 or kept.shape[1] != len(universe):
             raise reject("kept", kept.shape, f"shape (set, {len(universe)})")
-        cells = self.tokens.numel() * self.model.W_E.shape[1] * len(self.written)
-        step = max(1, _CELLS // cells)
+        step = max(1, _CELLS // (self.tokens.numel() * self.model.W_E.shape[1]))
         with torch.no_grad():
             for start in range(0, len(kept), step):
                 yield self.run(carried(universe, ~kept[start : start + step]))
@@ -185,8 +189,11 @@ class ModelSubject:
     def run(self, shares: Any) -> torch.Tensor:
         """Outputs (set, batch, position, n_outputs) where edges carry `shares` (set, edge) of what
         the ablation puts in their place; differentiable."""
-        edges = self.universe("edge").edges
-        return run_with_edges(self.model, self.tokens, self.source, edges, shares)
+        return run_plan(self._plan, shares)
+
+    @cached_property
+    def _plan(self) -> EdgePlan:
+        return EdgePlan(self.model, self._clean, self.source, self.universe("edge").edges)
 
     def value(self, outputs: torch.Tensor) -> torch.Tensor:
         """(set,) weighted mean of the metric."""

@@ -53,6 +53,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "paired_inputs",
         "model_subject",
         "output_metrics",
+        "predictor",
+        "prediction_testbed",
         "structural_edges",
     ),
     ("adapters",),

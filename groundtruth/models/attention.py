@@ -19,6 +19,8 @@ class Attention(torch.nn.Module):
         self.layout, *packed = pack(block.heads)
         self.W_QKV, self.b_QKV, self.W_O = (parameter(array) for array in packed)
         self.b_O = parameter(block.b_O)
+        # No site, since its columns are laid out as it suits the matrix product.
+        self.projected = torch.nn.Identity()
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
         self.hook_z, self.hook_result = HookPoint(), HookPoint()
@@ -31,7 +33,8 @@ class Attention(torch.nn.Module):
 
     def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """q, k, v (batch, head, position, width) of each group of heads."""
-        parts = self.layout.split(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        projected = self.projected(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        parts = self.layout.split(projected)
         points = (self.hook_q, self.hook_k, self.hook_v)
         if not any(point.hooked for point in points):
             return parts
@@ -67,24 +70,23 @@ class Attention(torch.nn.Module):
         """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
         return self.W_QKV[:, self.layout.columns(head)[letter]]
 
-    def replace(
-        self,
-        parts: list[tuple[torch.Tensor, ...]],
-        head: int,
-        letter: int,
-        rows: torch.Tensor,
-        x: torch.Tensor,
-    ) -> None:
-        """Let one head read `x` (row, batch, position, d_model) for its q, k or v, in place.
-
-        `parts` holds the projections of rows times batch sequences; `rows` says which are read.
-        """
+    def read(self, head: int, letter: int, x: torch.Tensor, given: slice) -> torch.Tensor:
+        """q, k or v of one head from the `given` coordinates x (..., width) of what it reads."""
         columns = self.layout.columns(head)[letter]
-        read = functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
-        for group, part in zip(self.layout.groups, parts):
-            if head in group.heads:
-                by_row = part[letter].unflatten(0, (-1, x.shape[1]))
-                by_row[rows, :, group.heads.index(head)] = read
+        return functional.linear(x, self.W_QKV[given, columns].T, self.b_QKV[columns])
+
+    def write_one(
+        self,
+        head: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor,
+        wanted: slice,
+    ) -> torch.Tensor:
+        """The `wanted` coordinates of what one head writes, without b_O, from its q, k and v."""
+        pattern = (q @ k.transpose(-1, -2)).add_(mask).softmax(-1)
+        return pattern @ v @ self.W_O[self.layout.rows(head), wanted]
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True

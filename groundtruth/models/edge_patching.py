@@ -2,8 +2,7 @@
 
 The input of a reader is the residual stream plus, for each chosen edge, what the source wrote minus
 what the writer writes now. Norms are applied to that sum, as the reader does. Writers go on from
-what they read, so effects run downstream. Many sets of edges run as one batch; a set joins it where
-it first differs from the clean run (`edge_run`).
+what they read, so effects run downstream. Many sets of edges run as one batch (`edge_run`).
 """
 
 from __future__ import annotations
@@ -12,25 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from groundtruth.models import graph
 from groundtruth.models.attention import Attention
-from groundtruth.models.edge_run import EdgeRun, Source
+from groundtruth.models.clean_run import clean_run
+from groundtruth.models.edge_plan import EdgePlan, Source
+from groundtruth.models.edge_run import EdgeRun
 from groundtruth.models.graph import Edge
 from groundtruth.models.transformer import Transformer, TransformerBlock
-
-
-def writer_outputs(model: Transformer, tokens: Any) -> dict[str, torch.Tensor]:
-    """What every writer writes, by node name: (batch, position, d_model), detached.
-
-    Their sum, with every b_O, is the last residual vector.
-    """
-    written = [(node, node.site) for node in graph.nodes(model) if node.site is not None]
-    _, cache = model.run_with_cache(tokens, sorted({site for _, site in written}))
-    return {
-        node.name: cache[site] if node.head is None else cache[site][:, :, node.head]
-        for node, site in written
-    }
 
 
 def run_with_edges(
@@ -39,8 +28,9 @@ def run_with_edges(
     """The outputs, with the chosen edges carrying what `source` says.
 
     All edges chosen give the source's outputs, none give those of `tokens`. Memory grows with the
-    sets that differ from the clean run, times the batch: give many sets in pieces. The gradient
-    with respect to `chosen` at zero is what edge attribution patching estimates effects by.
+    sets that differ from the clean run, times the batch: give many sets in pieces, to one plan
+    (`run_plan`). The gradient with respect to `chosen` at zero is what edge attribution patching
+    estimates effects by.
 
     Args:
         model: the model.
@@ -70,46 +60,63 @@ def run_with_edges(
         >>> patched[:, 0, 1].tolist()
         [[1.0, 1.0, 1.0], [1.0, 1.0, 2.0]]
     """
-    tokens = model.as_tokens(tokens)
-    run = EdgeRun(model, tokens, source, edges, chosen)
-    for name, output in zip(("embed", "pos_embed"), model.embed(tokens)):
-        run.write(name, output[None])
-    mask = model.mask(tokens)
+    return run_plan(EdgePlan(model, clean_run(model, tokens), source, edges), chosen)
+
+
+def run_plan(plan: EdgePlan, chosen: Any = None) -> torch.Tensor:
+    """The same, of a plan that is kept; `chosen` and what is returned are as there."""
+    model, run = plan.model, EdgeRun(plan, chosen)
+    mask = model.mask(plan.clean.tokens)[:, 0]
     for i, block in enumerate(model.each_block()):
         if block.attn is not None:
             _attend(run, block, block.attn, i, mask)
         if block.mlp is not None:
             name = graph.mlp_name(i)
-            weight = block.mlp.W_in if _is_linear(block.ln2) else None
-            run.write(name, block.mlp(block.ln2(run.read(name, weight))))
-    weight = model.W_U if _is_linear(model.ln_final) else None
-    return model.unembed(run.read(graph.LOGITS, weight))[run.row_of]
+            moved = run.moved(name)
+            run.branch([moved.sets])
+            if len(rows := run.seeing(name, moved)):
+                clean = plan.clean.entering[f"blocks.{i}.hook_resid_mid"]
+                x = block.ln2(run.read(name, clean, rows, moved))
+                given, wanted = plan.reading[name].given, plan.writing[name].wanted
+                run.write(name, rows, block.mlp(x, given, wanted))
+    return _outputs(run, model)
 
 
 def _attend(
     run: EdgeRun, block: TransformerBlock, attention: Attention, i: int, mask: torch.Tensor
 ) -> None:
-    """The heads of block `i`: each reads its own inputs and writes."""
+    """The heads of block `i`: each reads its own inputs, and all write when all have read."""
+    plan = run.plan
+    clean = plan.clean.entering[f"blocks.{i}.hook_resid_pre"]
     heads = [graph.head_name(i, h) for h in range(block.n_heads)]
-    entering = {}
+    entering = {read: run.moved(read) for head in heads for read in graph.reads_of(head)}
+    run.branch(moved.sets for moved in entering.values())
+    written = []
     for h, head in enumerate(heads):
-        for letter, read in enumerate(graph.reads_of(head)):
-            weight = attention.weight(h, letter) if _is_linear(block.ln1) else None
-            entering[h, letter] = run.moved(read, weight)
-    run.branch(sets for sets, _ in entering.values())
-    parts = attention.project(block.ln1(run.residual.flatten(0, 1)))
-    for (h, letter), (sets, moved) in entering.items():
-        if len(sets):
-            rows = run.row_of[sets]
-            attention.replace(parts, h, letter, rows, block.ln1(run.residual[rows] + moved))
-    n = len(run.residual)
-    zs = attention.attend(parts, mask.repeat(n, 1, 1, 1))
-    if kept := run.rows_read(heads) * len(mask):
-        results = attention.results([z[:kept] for z in zs]).unflatten(0, (-1, len(mask)))
-        for head, result in zip(heads, results.unbind(-2)):
-            run.keep(head, result)
-    run.add(attention.write(zs).unflatten(0, (n, -1)))
+        seeing = {read: run.seeing(read, entering[read]) for read in graph.reads_of(head)}
+        if not len(rows := torch.cat([*seeing.values()]).unique()):
+            continue
+        # What no row sees is the same for all, and one row stands for them.
+        q, k, v = (
+            attention.read(h, letter, block.ln1(x), given)
+            for letter, (read, own) in enumerate(seeing.items())
+            for given in [plan.reading[read].given]
+            for x in [
+                run.read(read, clean, rows, entering[read]) if len(own) else clean[..., given]
+            ]
+        )
+        output = attention.write_one(h, q, k, v, mask, plan.writing[head].wanted)
+        written.append((head, rows, output))
+    for each in written:
+        run.write(*each)
 
 
-def _is_linear(norm: torch.nn.Module) -> bool:
-    return isinstance(norm, torch.nn.Identity)
+def _outputs(run: EdgeRun, model: Transformer) -> torch.Tensor:
+    """(set, batch, position, n_outputs)."""
+    clean, given = run.plan.clean, run.plan.reading[graph.LOGITS].given
+    moved = run.moved(graph.LOGITS)
+    run.branch([moved.sets])
+    rows = torch.arange(len(run.touched), device=run.row_of.device)
+    x = model.ln_final(run.read(graph.LOGITS, clean.entering[graph.LOGITS], rows, moved))
+    read = functional.linear(x, model.W_U[given].T)
+    return (clean.outputs + (read - read[:1]))[run.row_of + 1]

@@ -60,6 +60,16 @@ def reads_of(head: str) -> tuple[str, str, str]:
     return f"{head}.q", f"{head}.k", f"{head}.v"
 
 
+def node_of(reader: str) -> str:
+    """The node that a reader belongs to: of a head's query, key or value, the head.
+
+    Example:
+        >>> node_of("a0.h1.q"), node_of("m0")
+        ('a0.h1', 'm0')
+    """
+    return reader[:-2] if reader.endswith((".q", ".k", ".v")) else reader
+
+
 def nodes(model: Components) -> tuple[Node, ...]:
     """Every node, in the order of the computation.
 

@@ -20,9 +20,13 @@ class HiddenLayer(torch.nn.Module):
         self.activation = activation
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pre = self.hook_pre(functional.linear(x, self.W_in.T, self.b_in))
-        return functional.linear(self.hook_post(self.activate(pre)), self.W_out.T, self.b_out)
+    def forward(
+        self, x: torch.Tensor, given: slice = slice(None), wanted: slice = slice(None)
+    ) -> torch.Tensor:
+        """The `wanted` coordinates of what it writes, from the `given` ones of what it reads."""
+        pre = self.hook_pre(functional.linear(x, self.W_in[given].T, self.b_in))
+        post = self.hook_post(self.activate(pre))
+        return functional.linear(post, self.W_out[:, wanted].T, self.b_out[wanted])
 
     def activate(self, pre: torch.Tensor) -> torch.Tensor:
         if self.activation == "gelu":

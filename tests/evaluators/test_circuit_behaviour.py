@@ -12,7 +12,7 @@ from groundtruth.circuit import Circuit, circuit_of
 from groundtruth.errors import ExplanationError, InputError
 from groundtruth.evaluators import circuit_runs
 from groundtruth.evaluators.circuit_behaviour import score_behaviour
-from groundtruth.evaluators.circuit_curves import MIB_GRID
+from groundtruth.evaluators.circuit_curves import MIB_GRID, connected
 from groundtruth.methods import circuits as methods
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
@@ -109,9 +109,14 @@ def test_curves_of_the_oracle_in_closed_form():
     assert found["circuit.cpr"].evidence["faith"].tolist() == [0.0] * 8 + [1.0] * 2
     assert found["circuit.cpr"].value == pytest.approx(0.5 + 0.3 / 2)
     assert found["circuit.cmd"].value == pytest.approx(0.999 - 0.65)
-    log = (np.log(2) + np.log(2.5) / 2) / np.log(1000)
+    assert found["circuit.cpr_log"].evidence["size"].tolist() == [
+        *(1, 2, 3, 4, 5, 6, 8, 9, 11, 14, 17, 21)
+    ]
+    # Half of the step from 4 to 5, and all from there.
+    log = (np.log(21 / 5) + np.log(5 / 4) / 2) / np.log(21)
     assert found["circuit.cpr_log"].value == pytest.approx(log)
     assert found["circuit.cmd_log"].value == pytest.approx(1 - log)
+    assert (found["circuit.cpr_log"].ceiling, found["circuit.cpr_log"].metric.version) == (1, 2)
     assert found["circuit.cpr"].ceiling == pytest.approx(0.999)
     assert found["circuit.cmd"].ceiling == 0
 
@@ -193,6 +198,37 @@ def test_what_cannot_be_run_is_refused():
         scores(subject, WAY, size=22)
     with pytest.raises(InputError, match="epsilon: expected a positive number, got 0"):
         scores(subject, WAY, epsilon=0)
+
+
+def test_only_connected_circuits_count_where_that_is_asked():
+    # Under zero ablation an edge that nothing leads to still carries the neuron's constant, and
+    # faithfulness falls where it is taken off.
+    subject = gate_subject("saturated", "zero", ALL)
+    universe = subject.universe("edge")
+    order = [ML, *(edge for edge in universe.edges if edge != ML)]
+    ranked = circuit_of(universe, [-order.index(edge) for edge in universe.edges])
+    found = score_behaviour(subject, ranked, all_inputs=True)
+    plain, pruned = (found[f"circuit.{name}"].evidence for name in ("cpr", "cpr_connected"))
+    assert plain["size"].tolist() == pruned["size"].tolist() == [0, 0, 0, 0, 0, 1, 1, 3, 6, 13]
+    assert (plain["faith"][5], pruned["faith"][5]) != (0, 0)
+    assert pruned["faith"][5] == 0
+    assert plain["faith"][-1] == pruned["faith"][-1] == 1
+
+
+def test_what_is_on_no_path_is_taken_off():
+    universe = gate_subject("or").universe("edge")
+
+    def left(*members):
+        kept = np.array([edge in members for edge in universe.edges])
+        return universe.members(connected(universe, kept))
+
+    assert left(V0, H0M, ML) == {V0, H0M, ML}
+    assert left(V0, H0M, ML, H1M, V1) == {V0, H0M, ML, H1M, V1}
+    assert left(V0, H0M, ML, H1M) == {V0, H0M, ML}
+    assert left(V0, H0M, H1M) == left(H0M, ML) == left(ML) == set()
+    assert left(K0, H0M, ML) == {K0, H0M, ML}
+    nodes = gate_subject("or").universe("node")
+    assert connected(nodes, np.array([False, False, True, False, False])).tolist().count(True) == 1
 
 
 def test_the_grid_is_mibs():

@@ -12,7 +12,8 @@ from groundtruth.errors import UnknownName
 from groundtruth.generators.gates import GATES, gate
 from groundtruth.models import graph
 from groundtruth.models import numpy_reference as reference
-from groundtruth.models.edge_patching import run_with_edges, writer_outputs
+from groundtruth.models.clean_run import writer_outputs
+from groundtruth.models.edge_patching import run_with_edges
 from groundtruth.models.interventions import only, patch
 from groundtruth.models.transformer import Transformer
 

@@ -4,7 +4,8 @@ A method is a callable `method(subject, *, seed=0, **parameters) -> Circuit` on 
 from which no truth can be reached.
 """
 
-from groundtruth.methods.circuits.acdc import acdc
+from groundtruth.methods.circuits.acdc import acdc, acdc_sweep
+from groundtruth.methods.circuits.attribution_graph import attribution_circuit
 from groundtruth.methods.circuits.eap import attribution_patching, eap
 from groundtruth.methods.circuits.eap_ig import eap_ig_activations, eap_ig_inputs
 from groundtruth.methods.circuits.edge_pruning import edge_pruning
@@ -15,7 +16,9 @@ from groundtruth.methods.circuits.random_circuit import random_circuit
 
 __all__ = [
     "acdc",
+    "acdc_sweep",
     "activation_patching",
+    "attribution_circuit",
     "attribution_patching",
     "eap",
     "eap_ig_activations",

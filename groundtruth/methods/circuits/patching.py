@@ -10,6 +10,8 @@ from groundtruth.methods.circuits.gradients import ranking
 from groundtruth.model_subject import ModelSubject
 from groundtruth.universe import Unit
 
+_SETS = 512  # candidates that are ablated at a time: a set has a number for every edge
+
 
 def activation_patching(subject: ModelSubject, *, seed: int = 0, absolute: bool = True) -> Circuit:
     """Strength of a node: how far the metric moves when its output alone is ablated.
@@ -40,10 +42,12 @@ def edge_patching(subject: ModelSubject, *, seed: int = 0, absolute: bool = True
 
 
 def _each_alone(subject: ModelSubject, unit: Unit, absolute: bool, name: str) -> Circuit:
-    universe = subject.universe(unit)
+    n = len(subject.universe(unit))
     intact = subject.metric(subject.outputs())
-    alone = ~np.eye(len(universe), dtype=bool)
-    pieces = subject.ablated_pieces(unit, alone)
-    effects = torch.cat([intact - subject.metric(outputs) for outputs in pieces])
-    effects = (effects.abs() if absolute else effects) @ subject.weights
-    return ranking(subject, unit, effects.cpu().numpy(), absolute, name)
+    effects = []
+    for start in range(0, n, _SETS):
+        alone = np.arange(start, min(start + _SETS, n))[:, None] == np.arange(n)
+        for outputs in subject.ablated_pieces(unit, ~alone):
+            effect = intact - subject.metric(outputs)
+            effects.append((effect.abs() if absolute else effect) @ subject.weights)
+    return ranking(subject, unit, torch.cat(effects).cpu().numpy(), absolute, name)

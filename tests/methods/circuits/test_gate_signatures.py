@@ -111,6 +111,27 @@ def test_acdc_keeps_one_of_what_is_redundant(name):
     assert methods.acdc(gate_subject(name)).members == SETS[name]
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_a_sweep_ranks_by_the_largest_threshold_that_an_edge_survives(name):
+    subject, thresholds = gate_subject(name), (0.01, 0.5, 1.5)
+    found = methods.acdc_sweep(subject, thresholds=thresholds[::-1])
+    kept = [methods.acdc(subject, threshold=t).claimed for t in thresholds]
+    expected = [max([0.0, *(t for t, on in zip(thresholds, e) if on)]) for e in zip(*kept)]
+    assert found.strengths.tolist() == expected
+    # All that a gate's edges move is 1: they survive at the last but one.
+    assert {e for e, s in zip(found.universe.edges, expected) if s == 0.5} == SETS[name]
+
+
+def test_a_sweep_takes_its_scale_from_the_metric():
+    found = methods.acdc_sweep(gate_subject("and"))
+    assert np.unique(found.strengths) == pytest.approx([0, 1])
+    # Where ablating everything moves nothing, single edges still may.
+    cancelling = methods.acdc_sweep(gate_subject("cancelling"))
+    assert np.unique(cancelling.strengths) == pytest.approx([0, 1])
+    with pytest.raises(ValueError, match="thresholds: expected numbers above 0"):
+        methods.acdc_sweep(gate_subject("and"), thresholds=[0.1, 0])
+
+
 @pytest.mark.parametrize("name", RESAMPLED)
 def test_the_oracle_has_what_the_closed_form_says(name):
     circuits = RESAMPLED[name][2]

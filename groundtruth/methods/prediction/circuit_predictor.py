@@ -1,0 +1,150 @@
+"""A circuit as a predictor: the model's own computation with everything else averaged out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from groundtruth.circuit import Circuit
+from groundtruth.errors import ExplanationError
+from groundtruth.models import graph
+from groundtruth.models.clean_run import writer_outputs
+from groundtruth.models.transformer import Transformer
+from groundtruth.prediction_testbed import PredictionSubject
+from groundtruth.predictor import Interchange, Predictor
+
+_N_MEAN = 256  # inputs that means are taken over
+
+
+def circuit_predictor(
+    subject: PredictionSubject, circuit: Circuit, *, seed: int = 0, size: int | None = None
+) -> Predictor:
+    """Outputs where edges outside the circuit carry their writer's mean over inputs to learn from.
+
+    It asks for no answer: what is claimed is that the circuit is enough, on any input.
+
+    Args:
+        circuit: a set of edges, or a ranking, of the subject's model.
+        seed: of the inputs that means are taken over; of positions, all that were seen together
+            where one is beyond them.
+        size: cut a ranking after so many; the claimed set if None.
+
+    Raises:
+        ExplanationError: a ranking without `size`, or a circuit of nodes.
+    """
+    if circuit.universe.unit != "edge":
+        raise ExplanationError("circuit: expected edges, got nodes. Name the edges between them.")
+    kept = circuit.claimed if size is None else circuit.strongest(size)
+    if kept is None:
+        raise ExplanationError("circuit: expected a set, got a ranking. Say where it ends: size=.")
+    ((tokens, _),) = subject.inputs(_N_MEAN, seed=seed)
+    run = _CircuitRun(subject.model, circuit, kept, tokens)
+    return Predictor(run.outputs, name=f"circuit of {int(kept.sum())} edges")
+
+
+class _CircuitRun:
+    """A forward pass in which every reader sums up what its own edges carry."""
+
+    def __init__(
+        self, model: Transformer, circuit: Circuit, kept: np.ndarray, tokens: np.ndarray
+    ) -> None:
+        self.model = model
+        apart = {
+            (edge.writer, read): bool(on)
+            for edge, on in zip(circuit.universe.edges, kept)
+            for read in _reads(model, edge.reader)
+        }
+        self.intact = apart
+        self.means = self._means(tokens)
+
+    @torch.no_grad()
+    def _means(self, tokens: np.ndarray) -> dict[str, torch.Tensor]:
+        """(position, d_model) of each writer, of positions beyond those seen as of all."""
+        there = torch.as_tensor(tokens != self.model.pad)
+        n = there.sum(0)
+        means = {}
+        for name, written in writer_outputs(self.model, tokens).items():
+            total = (written * there[..., None]).sum(0)
+            overall = total[1:].sum(0) / n[1:].sum()
+            means[name] = torch.where(n[:, None] > 0, total / n.clamp_min(1)[:, None], overall)
+        return means
+
+    @torch.no_grad()
+    def outputs(self, tokens: np.ndarray, interchange: Interchange | None) -> np.ndarray:
+        """(n, position, n_outputs)."""
+        both = tokens if interchange is None else np.concatenate([tokens, interchange.source])
+        found = self._run(self.model.as_tokens(both), interchange)
+        return found[: len(tokens)].double().cpu().numpy()
+
+    def _run(self, tokens: torch.Tensor, interchange: Interchange | None) -> torch.Tensor:
+        model, stream = self.model, _Stream(self, tokens, interchange)
+        stream.write(dict(zip(("embed", "pos_embed"), model.embed(tokens))))
+        mask = model.mask(tokens)[:, 0]
+        for i, block in enumerate(model.each_block()):
+            stream.pass_by(f"blocks.{i}.hook_resid_pre")
+            if (attention := block.attn) is not None:
+                written = {}
+                for h in range(block.n_heads):
+                    head = graph.head_name(i, h)
+                    q, k, v = (
+                        attention.read(h, letter, block.ln1(stream.read(read)), slice(None))
+                        for letter, read in enumerate(graph.reads_of(head))
+                    )
+                    written[head] = attention.write_one(h, q, k, v, mask, slice(None))
+                stream.write(written, attention.b_O)
+            stream.pass_by(f"blocks.{i}.hook_resid_mid")
+            if block.mlp is not None:
+                name = graph.mlp_name(i)
+                stream.write({name: block.mlp(block.ln2(stream.read(name)))})
+            stream.pass_by(f"blocks.{i}.hook_resid_post")
+        return model.unembed(stream.read(graph.LOGITS))
+
+
+class _Stream:
+    """What has been written so far, as each reader sees it."""
+
+    def __init__(
+        self, run: _CircuitRun, tokens: torch.Tensor, interchange: Interchange | None
+    ) -> None:
+        self.run, self.shape = run, (*tokens.shape, run.model.W_E.shape[1])
+        self.written: dict[str, torch.Tensor] = {}
+        self.constant: Any = run.model.W_E.new_zeros(self.shape[2])
+        self.interchange, self.before = interchange, 0
+        if interchange is not None:
+            basis = torch.as_tensor(interchange.basis.copy()).to(run.model.W_E)
+            base = tokens.chunk(2)[0].cpu().numpy()
+            where = torch.as_tensor(interchange.where(base, run.model.pad), device=tokens.device)
+            self.project, self.where = basis.T @ basis, where[..., None]
+
+    def write(self, written: dict[str, torch.Tensor], constant: Any = 0.0) -> None:
+        self.written |= written
+        self.constant = self.constant + constant
+
+    def pass_by(self, site: str) -> None:
+        """From the interchange's site on, what was written before is partly the partner's."""
+        if self.interchange is not None and site == self.interchange.site:
+            self.before = len(self.written)
+
+    def read(self, reader: str) -> torch.Tensor:
+        x = self._sum(reader, list(self.written)[: self.before])
+        if self.before:
+            base, source = x.chunk(2)
+            x = torch.cat([base + (source - base) @ self.project * self.where, source])
+        return x + self._sum(reader, list(self.written)[self.before :]) + self.constant
+
+    def _sum(self, reader: str, writers: list[str]) -> torch.Tensor:
+        total = self.run.model.W_E.new_zeros(self.shape)
+        for writer in writers:
+            intact = self.run.intact.get((writer, reader), False)
+            total = total + (
+                self.written[writer] if intact else self.run.means[writer][: self.shape[1]]
+            )
+        return total
+
+
+def _reads(model: Transformer, reader: str) -> tuple[str, ...]:
+    """A head is its three reads."""
+    apart = graph.readers(model, "qkv")
+    return (reader,) if reader in apart else graph.reads_of(reader)
