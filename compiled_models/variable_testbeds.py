@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from groundtruth.compiled_models.testbed import SOURCE
 from groundtruth.compiled_models.variables import residual_sites, variable_truth
 from groundtruth.errors import InputError
 from groundtruth.testbed import Recipe
-from groundtruth.variable_testbed import VariableTestbed
+from groundtruth.variable_testbed import Sequences, VariableTestbed
 
 
 def variable_testbed(
@@ -65,12 +64,12 @@ def variable_testbed(
         "variables": list(variables),
     }
 
-    def draw(rng: np.random.Generator, n: int) -> list[Sequence[Any]]:
+    def draw(rng: np.random.Generator, n: int) -> Sequences:
         lengths = rng.integers(1, analysis.max_length + 1, n)
         drawn = rng.integers(0, len(analysis.vocab), (n, analysis.max_length))
         return [[analysis.vocab[k] for k in row[:m]] for row, m in zip(drawn.tolist(), lengths)]
 
-    def encoded(sequences: list[Sequence[Any]]) -> np.ndarray:
+    def encoded(sequences: Sequences) -> np.ndarray:
         tokens = model_tokens(encode(sequences, analysis.vocab), compiled.weights)
         short = 1 + analysis.max_length - tokens.shape[1]
         return np.pad(tokens, ((0, 0), (0, short)), constant_values=compiled.weights.pad)

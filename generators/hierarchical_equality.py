@@ -24,7 +24,7 @@ from groundtruth.generators.analytic_transformers import (
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.weights import MLP, Block, Weights
 from groundtruth.testbed import Recipe
-from groundtruth.variable_testbed import VariableTestbed
+from groundtruth.variable_testbed import Sequences, VariableTestbed
 from groundtruth.variable_truth import CausalVariable, VariableTruth
 
 SOURCE = (
@@ -62,9 +62,7 @@ class HierarchicalEquality:
         }
         for name, rule in rules.items():
             changed = given.get(name, {})
-            found[name] = [
-                changed[p] if p in changed else rule(p) for p in range(len(sequence))
-            ]
+            found[name] = [changed[p] if p in changed else rule(p) for p in range(len(sequence))]
         return found
 
     def take(
@@ -104,9 +102,7 @@ def hierarchical_equality(
     if n_objects < 2:
         raise reject("n_objects", n_objects, "at least 2")
     rng = seeds.generator(seeds.root_of("hierarchical_equality", seed))
-    objects = rng.normal(size=(n_objects, 2))
-    apart = np.abs(objects[:, None] - objects).sum(-1)
-    objects = objects / apart[~np.eye(n_objects, dtype=bool)].min()
+    objects = _kept_apart(rng, n_objects)
     d, part = spaces(token=2, position=5, brought=8, apart=2, out=2)
     turn = np.linalg.qr(rng.normal(size=(d, d)))[0] if rotated else np.eye(d)
     weights = _turned(_weights(objects, d, part), turn)
@@ -129,7 +125,7 @@ def hierarchical_equality(
     ]
     out = CausalVariable("same", "blocks.1.hook_resid_post", turn[part["out"]], truths, np.eye(2))
 
-    def draw(rng: np.random.Generator, n: int) -> list[Sequence[Any]]:
+    def draw(rng: np.random.Generator, n: int) -> Sequences:
         first = rng.integers(0, n_objects, (n, 2))
         other = (first + rng.integers(1, n_objects, (n, 2))) % n_objects
         second = np.where(rng.random((n, 2)) < 0.5, first, other)
@@ -142,8 +138,12 @@ def hierarchical_equality(
         "analytic",
         SOURCE,
         Transformer(weights, torch.float32),
-        ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post",
-         "blocks.1.hook_resid_post"),
+        (
+            "blocks.0.hook_resid_pre",
+            "blocks.0.hook_resid_mid",
+            "blocks.0.hook_resid_post",
+            "blocks.1.hook_resid_post",
+        ),
         VariableTruth((*variables, out), HierarchicalEquality()),
         "same",
         ("WX", "YZ"),
@@ -153,6 +153,22 @@ def hierarchical_equality(
         ),
         last_only=True,
     )
+
+
+def _kept_apart(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n, 2) random vectors; each the farthest from those before it of many in a square, all scaled
+    so that the closest two are 1 apart in the 1-norm.
+
+    Where some are far closer than most, ReLU(1 - distance) is flat nearly everywhere, and no
+    gradient finds it.
+    """
+    drawn = rng.uniform(-1, 1, (64 * n, 2))
+    chosen, gap = drawn[:1], np.inf
+    for _ in range(n - 1):
+        apart = np.abs(drawn[:, None] - chosen).sum(-1).min(1)
+        gap = min(gap, apart.max())
+        chosen = np.concatenate([chosen, drawn[[apart.argmax()]]])
+    return (chosen - chosen.mean(0)) / gap
 
 
 def _weights(objects: np.ndarray, d: int, part: dict[str, slice]) -> Weights:

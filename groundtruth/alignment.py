@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ _ORTHONORMAL = 1e-4  # what float32 decompositions keep
 Decode = Callable[[np.ndarray], Sequence[Any]]
 """Activations (n, width) -> n values of the variable."""
 
+Map = Callable[[Any], Any]
+
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
@@ -26,6 +29,10 @@ class Subspace:
         basis: (dim, width) orthonormal rows; numpy, torch or jax.
         positions: at which positions it is, 0 being begin-of-sequence; None: where the variable is.
         decode: reads the variable's value off activations; None: that is not claimed.
+        featurizer: an invertible map and its inverse, torch (..., width) -> (..., width); the basis
+            is then of what the map gives. None: the activations themselves. A map that is free
+            enough finds any variable in any model, so such a claim is scored beside what the same
+            method claims of an untrained model.
 
     Raises:
         ExplanationError: rows that are not orthonormal or not finite, no rows, positions below 0.
@@ -42,6 +49,7 @@ same.
     basis: Any
     positions: tuple[int, ...] | None = None
     decode: Decode | None = None
+    featurizer: tuple[Map, Map] | None = None
 
     def __post_init__(self) -> None:
         where = f"basis at {self.site}"
@@ -87,7 +95,7 @@ class Alignment:
 
     Example:
         >>> claim = Alignment({"length": Subspace("blocks.0.hook_resid_post", np.eye(8)[:3])})
-        >>> claim["length"].dim, list(claim)
+        >>> claim["length"].dim, list(claim.subspaces)
         (3, ['length'])
     """
 
@@ -100,7 +108,7 @@ class Alignment:
                     f"{variable}: expected a Subspace, got {type(subspace).__name__}. "
                     "Pass Subspace(site, basis)."
                 )
-        self._subspaces, self.name = dict(subspaces), name
+        self.subspaces, self.name = MappingProxyType(dict(subspaces)), name
 
     def __getitem__(self, variable: str) -> Subspace:
         """Where `variable` is.
@@ -108,17 +116,11 @@ class Alignment:
         Raises:
             UnknownName: it is not claimed.
         """
-        if variable not in self._subspaces:
-            raise UnknownName("variable of this alignment", variable, self._subspaces)
-        return self._subspaces[variable]
-
-    def __iter__(self):
-        return iter(self._subspaces)
-
-    def __contains__(self, variable: object) -> bool:
-        return variable in self._subspaces
+        if variable not in self.subspaces:
+            raise UnknownName("variable of this alignment", variable, self.subspaces)
+        return self.subspaces[variable]
 
     def __repr__(self) -> str:
         label = "" if self.name is None else f"{self.name!r}, "
-        dims = ", ".join(f"{v}: {s.dim} at {s.site}" for v, s in self._subspaces.items())
+        dims = ", ".join(f"{v}: {s.dim} at {s.site}" for v, s in self.subspaces.items())
         return f"Alignment({label}{dims})"

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from groundtruth.errors import InputError
-from groundtruth.models.hooks import HookPoint
+from groundtruth.alignment import Subspace
+from groundtruth.errors import ExplanationError, InputError
+from groundtruth.models.hooks import Hook, HookPoint
 from groundtruth.models.transformer import Transformer
 
 Edit = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -82,11 +83,11 @@ class Pairs:
 
     def take(self, rows: np.ndarray) -> Pairs:
         """Some of them."""
-        parts = [getattr(self, name)[rows] for name in _ARRAYS]
-        return Pairs(self.variable, *parts, tuple(self.cases[i] for i in rows))
+        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
+        return Pairs(self.variable, **arrays, cases=tuple(self.cases[i] for i in rows))
 
 
-_ARRAYS = ("base", "source", "where", "expected", "before", "counted")
+ARRAYS = ("base", "source", "where", "expected", "before", "counted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,41 +105,49 @@ class Labelled:
     labels: np.ndarray
 
 
-def patched_outputs(
-    model: Transformer,
-    pairs: Pairs,
-    site: str,
-    edit: Edit,
-    positions: Sequence[int] | None = None,
-) -> torch.Tensor:
-    """Outputs (n, position, n_outputs) on the bases, with `edit` made at a site.
-
-    Args:
-        positions: where it is made; None: where the variable is interchanged.
+def activations_at(model: Transformer, tokens: np.ndarray, site: str) -> torch.Tensor:
+    """(n, position, width) at a site, without gradient.
 
     Raises:
         UnknownName: no such site.
         InputError: a site without one vector for each position.
     """
     with torch.no_grad():
-        _, cache = model.run_with_cache(pairs.source, site)
-    source = cache[site]
-    if source.ndim != 3:
+        _, cache = model.run_with_cache(tokens, site)
+    if cache[site].ndim != 3:
         raise InputError(
-            f"{site}: expected a site of shape (batch, position, width), got {tuple(source.shape)}."
-            " Take one without heads, such as blocks.0.hook_resid_post."
+            f"{site}: expected a site of shape (batch, position, width), got "
+            f"{tuple(cache[site].shape)}. Take one without heads, such as blocks.0.hook_resid_post."
         )
-    where = np.zeros_like(pairs.where)
-    if positions is None:
-        where = pairs.where
-    else:
+    return cache[site]
+
+
+def patched_outputs(
+    model: Transformer,
+    pairs: Pairs,
+    site: str,
+    source: torch.Tensor,
+    edit: Edit,
+    positions: Sequence[int] | None = None,
+    also: Sequence[tuple[str, Hook]] = (),
+) -> torch.Tensor:
+    """Outputs (n, position, n_outputs) on the bases, with `edit` made at a site.
+
+    Args:
+        source: (n, position, width) activations there on the sources.
+        positions: where it is made; None: where the variable is interchanged.
+        also: (site, fn) pairs that run after it.
+    """
+    where = pairs.where
+    if positions is not None:
+        where = np.zeros_like(pairs.where)
         where[:, [position for position in positions if position < where.shape[1]]] = True
     at = torch.as_tensor(where, device=source.device)[..., None]
 
     def hook(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
         return torch.where(at, edit(activation, source), activation)
 
-    return model.run_with_hooks(pairs.base, [(site, hook)])
+    return model.run_with_hooks(pairs.base, [(site, hook), *also])
 
 
 def interchanging(basis: Any) -> Edit:
@@ -152,15 +161,36 @@ def interchanging(basis: Any) -> Edit:
     return edit
 
 
-def is_right(
+def claimed_edit(claim: Subspace) -> Edit:
+    """The interchange that a claim says."""
+    edit = interchanging(claim.basis)
+    if claim.featurizer is None:
+        return edit
+    to, back = claim.featurizer
+    return lambda x, source: back(edit(to(x), to(source)))
+
+
+def are_right(
     model: Transformer,
     pairs: Pairs,
     answers: Answers,
-    site: str,
-    edit: Edit,
-    positions: Sequence[int] | None = None,
+    claim: Subspace,
+    also: Sequence[tuple[str, Hook]] = (),
 ) -> np.ndarray:
-    """(n,) whether the model answers as the causal model does."""
+    """(n,) whether the model answers as the causal model does, if what is claimed is interchanged.
+
+    Raises:
+        ExplanationError: a basis that is not as wide as the site.
+        UnknownName: no such site.
+    """
+    source = activations_at(model, pairs.source, claim.site)
+    if source.shape[-1] != claim.basis.shape[1]:
+        raise ExplanationError(
+            f"basis at {claim.site}: expected rows of width {source.shape[-1]}, got "
+            f"{claim.basis.shape[1]}. Was it made for another site or model?"
+        )
     with torch.no_grad():
-        outputs = patched_outputs(model, pairs, site, edit, positions)
+        outputs = patched_outputs(
+            model, pairs, claim.site, source, claimed_edit(claim), claim.positions, also
+        )
         return pairs.right(answers.scores(outputs).argmax(-1).cpu().numpy())

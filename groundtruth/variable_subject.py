@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
 
 from groundtruth import seeds
+from groundtruth.alignment import Subspace
 from groundtruth.errors import UnknownName
 from groundtruth.models.transformer import Transformer
-from groundtruth.variable_pairs import Answers, Edit, Labelled, Pairs, is_right
+from groundtruth.variable_pairs import Answers, Labelled, Pairs, activations_at, are_right
 
 
 class VariableSubject:
@@ -67,11 +67,9 @@ class VariableSubject:
         found = self.labelled(variable, n, seed=seed)
         return activations(self.model, found, site), found.labels[found.there]
 
-    def accuracy(
-        self, pairs: Pairs, site: str, edit: Edit, positions: Sequence[int] | None = None
-    ) -> float:
-        """Interchange intervention accuracy of `edit` on `pairs`."""
-        return float(is_right(self.model, pairs, self.answers, site, edit, positions).mean())
+    def accuracy(self, pairs: Pairs, claim: Subspace) -> float:
+        """Share of `pairs` on which interchange of what is claimed has the right answers."""
+        return float(are_right(self.model, pairs, self.answers, claim).mean())
 
     def _known(self, variable: str) -> str:
         if variable not in self.values:
@@ -84,6 +82,5 @@ class VariableSubject:
 
 def activations(model: Transformer, inputs: Labelled, site: str) -> np.ndarray:
     """(row, width) at the positions where the variable is there, in float64."""
-    with torch.no_grad():
-        _, cache = model.run_with_cache(inputs.tokens, site)
-    return cache[site].double().cpu().numpy()[inputs.there]
+    found = activations_at(model, inputs.tokens, site)
+    return found.double().cpu().numpy()[inputs.there]

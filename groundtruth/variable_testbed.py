@@ -14,13 +14,13 @@ from groundtruth.errors import InputError, Undefined
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.untrained import untrained_weights
 from groundtruth.testbed import Recipe
-from groundtruth.variable_pairs import Answers, Labelled, Pairs
+from groundtruth.variable_pairs import ARRAYS, Answers, Labelled, Pairs
 from groundtruth.variable_subject import VariableSubject
 from groundtruth.variable_truth import VariableTruth
 
 _DRAW, _MOST = 256, 64  # pairs at a time, and how often, in the search for discriminating ones
 
-Sequences = list[Sequence[Any]]
+Sequences = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,7 @@ class VariableTestbed:
         arrays = {f"{v.name}.basis": v.basis for v in self.truth.variables}
         for name in self.hypothesis:
             pairs = self.pairs(name, 64)
-            arrays |= {f"{name}.{key}": getattr(pairs, key) for key in ("base", "source")}
-            arrays |= {f"{name}.{key}": getattr(pairs, key) for key in ("where", "expected")}
+            arrays |= {f"{name}.{key}": getattr(pairs, key) for key in ARRAYS}
         described = {
             "weights": self.model.to_weights().hash,
             "output": self.output,
@@ -151,7 +150,7 @@ class VariableTestbed:
         drawn = self.draw(rng, n)
         tokens = self.encode(drawn)
         runs = [self.truth.causal_model.run(sequence)[variable] for sequence in drawn]
-        labels = self._numbers(variable, runs, tokens.shape)
+        labels = self.numbers(variable, runs, tokens.shape)
         if self.control_labels is not None:
             labels = self.control_labels[variable][tokens]
         return Labelled(tokens, self._counted(drawn, tokens.shape), labels)
@@ -218,13 +217,13 @@ class VariableTestbed:
             base,
             source,
             where,
-            self._numbers(self.output, after, base.shape),
-            self._numbers(self.output, before, base.shape),
+            self.numbers(self.output, after, base.shape),
+            self.numbers(self.output, before, base.shape),
             self._counted([case[0] for case in cases], base.shape),
             tuple(cases),
         )
 
-    def _numbers(
+    def numbers(
         self, variable: str, rows: Sequence[Sequence[Any]], shape: tuple[int, ...]
     ) -> np.ndarray:
         """(n, position) which value each is, -1 beyond the end."""
@@ -248,10 +247,9 @@ class VariableTestbed:
 
 def _alternating(first: Pairs, second: Pairs) -> Pairs:
     """The pairs of both, in turn."""
-    rows = np.argsort(np.r_[np.arange(len(first)), np.arange(len(second)) + 0.5], kind="stable")
-    width = max(first.base.shape[1], second.base.shape[1])
-    assert first.base.shape[1] == second.base.shape[1] == width
-    names = ("base", "source", "where", "expected", "before", "counted")
-    parts = [np.concatenate([getattr(first, n), getattr(second, n)])[rows] for n in names]
-    cases = first.cases + second.cases
-    return Pairs(first.variable, *parts, tuple(cases[i] for i in rows))
+    arrays = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ARRAYS
+    }
+    both = Pairs(first.variable, **arrays, cases=first.cases + second.cases)
+    order = np.r_[np.arange(len(first)), np.arange(len(second)) + 0.5]
+    return both.take(np.argsort(order))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from groundtruth import seeds
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import reject
 from groundtruth.methods.variables.choosing import each_variable, split
 from groundtruth.methods.variables.training import Made, site_width, starting, train
-from groundtruth.variable_pairs import Edit, interchanging
+from groundtruth.variable_pairs import Edit
 from groundtruth.variable_subject import VariableSubject
 
 _HOT, _COLD = 0.5, 0.02  # widths of the boundary, in shares of the space
@@ -47,9 +48,10 @@ def boundless_das(
 
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)
-        fitted, held = split(n)
+        fitted, held = (pairs.take(rows) for rows in split(n))
         width = site_width(subject, at)
-        free = starting(subject, at, variable, seed, width)
+        rng = seeds.generator(seeds.root_of("boundless_das", seed), at, variable)
+        free = starting(subject, at, rng, width)
         bound = torch.full((), 0.5, dtype=free.dtype, device=free.device, requires_grad=True)
         middles = (torch.arange(width, device=free.device) + 0.5) / width
 
@@ -58,12 +60,12 @@ def boundless_das(
             shares = torch.sigmoid((bound - middles) / softness)
             return _shared(torch.linalg.qr(free).Q.T, shares), penalty * bound
 
-        settings = {"steps": steps, "rate": rate, "batch": batch, "seed": seed}
-        train(subject, pairs.take(fitted), at, [free, bound], make, **settings)
+        parameters = [free, bound]
+        train(subject, fitted, at, parameters, make, rng, steps=steps, rate=rate, batch=batch)
         kept = max(1, int((middles < bound.detach()).sum()))
         basis = torch.linalg.qr(free.detach().double()).Q.T[:kept].cpu().numpy()
-        accuracy = subject.accuracy(pairs.take(held), at, interchanging(basis))
-        return accuracy, Subspace(at, basis)
+        found = Subspace(at, basis)
+        return subject.accuracy(held, found), found
 
     return each_variable(subject, site, claim, "boundless_das")
 

@@ -17,9 +17,7 @@ Claim = Callable[[str, str], tuple[float, Subspace]]
 """(variable, site) -> how well it did on what was held out, and what is claimed there."""
 
 
-def each_variable(
-    subject: VariableSubject, site: str | None, claim: Claim, name: str
-) -> Alignment:
+def each_variable(subject: VariableSubject, site: str | None, claim: Claim, name: str) -> Alignment:
     """The claim at `site`, or at the site where it did best, the earliest of equals."""
     sites = subject.sites if site is None else (site,)
     found = {}

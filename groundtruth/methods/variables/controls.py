@@ -7,7 +7,6 @@ import numpy as np
 from groundtruth import seeds
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.methods.variables.choosing import dimensions, each_variable
-from groundtruth.variable_pairs import interchanging
 from groundtruth.variable_subject import VariableSubject
 
 
@@ -43,8 +42,7 @@ def whole_layer(
     everything = np.eye(subject.model.W_E.shape[1])
 
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
-        pairs = subject.pairs(variable, n, seed=seed)
-        accuracy = subject.accuracy(pairs, at, interchanging(everything))
-        return accuracy, Subspace(at, everything)
+        found = Subspace(at, everything)
+        return subject.accuracy(subject.pairs(variable, n, seed=seed), found), found
 
     return each_variable(subject, site, claim, "whole_layer")

@@ -78,5 +78,5 @@ class _Probe:
         return np.asarray(self._model.coef_)
 
     def __call__(self, x: np.ndarray) -> list[Any]:
-        found = self._model.predict(np.asarray(x, dtype=float) - self._mean)
+        found = np.asarray(self._model.predict(np.asarray(x, dtype=float) - self._mean))
         return [self._values[k] for k in found.tolist()]
