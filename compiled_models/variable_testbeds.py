@@ -15,24 +15,29 @@ from groundtruth.compiled_models.testbed import SOURCE
 from groundtruth.compiled_models.variables import residual_sites, variable_truth
 from groundtruth.errors import InputError
 from groundtruth.testbed import Recipe
-from groundtruth.variable_testbed import Sequences, VariableTestbed
+from groundtruth.variable_testbed import Draw, Sequences, VariableTestbed
 
 
 def variable_testbed(
-    compiled: Compiled, variables: Sequence[str] | None = None, *, seed: int = 0
+    compiled: Compiled,
+    variables: Sequence[str] | None = None,
+    *,
+    draw: Draw | None = None,
+    seed: int = 0,
 ) -> VariableTestbed:
     """The testbed of a program compiled with `closed=True`.
-
-    Sequences have a length uniform on 1 to the longest, and independent uniform tokens.
 
     Args:
         variables: that a method is asked for; None: all but tokens, indices and constants, and
             those whose values are not listed.
+        draw: (generator, n) -> n sequences; None: their length is uniform on 1 to the longest,
+            their tokens uniform and independent. Of a program that says the same on nearly all of
+            those (`greater_than`, `addition`), few pairs tell.
         seed: of all streams.
 
     Raises:
         InputError: a program that is not closed: values that meet under interchange may have no
-            row in its tables; a variable whose values are not listed.
+            row in its tables; one without a block; a variable whose values are not listed.
         UnknownName: no such variable.
 
     Example:
@@ -52,6 +57,8 @@ def variable_testbed(
             f"{program.name}: expected a program compiled for interchange. Pass closed=True to "
             "compile_program."
         )
+    if not compiled.placement.blocks:
+        raise InputError(f"{program.name}: expected a program with a block, got embeddings alone.")
     truth = variable_truth(compiled)
     given = [v.name for v in truth.variables if v.values is not None]
     if variables is None:
@@ -64,7 +71,7 @@ def variable_testbed(
         "variables": list(variables),
     }
 
-    def draw(rng: np.random.Generator, n: int) -> Sequences:
+    def uniform(rng: np.random.Generator, n: int) -> Sequences:
         lengths = rng.integers(1, analysis.max_length + 1, n)
         drawn = rng.integers(0, len(analysis.vocab), (n, analysis.max_length))
         return [[analysis.vocab[k] for k in row[:m]] for row, m in zip(drawn.tolist(), lengths)]
@@ -83,6 +90,6 @@ def variable_testbed(
         truth,
         program.names[program.output],
         tuple(variables),
-        draw,
+        uniform if draw is None else draw,
         encoded,
     )

@@ -10,6 +10,7 @@ import torch
 
 from groundtruth import seeds
 from groundtruth.alignment import Subspace
+from groundtruth.errors import Undefined
 from groundtruth.models.hooks import HookPoint
 from groundtruth.variable_pairs import Pairs, are_right
 from groundtruth.variable_testbed import VariableTestbed
@@ -32,7 +33,11 @@ class VariableRuns:
 
     @cached_property
     def telling(self) -> Pairs:
-        return self.testbed.pairs(self.variable, self.n, seed=self.seed, discriminating=True)
+        """Pairs on which an answer changes; none where the interchange never shows."""
+        try:
+            return self.testbed.pairs(self.variable, self.n, seed=self.seed, discriminating=True)
+        except Undefined:
+            return self.plain.take(np.arange(0))
 
     @cached_property
     def plain(self) -> Pairs:
@@ -50,7 +55,7 @@ class VariableRuns:
 
         read_at = (self.testbed.sites[-1], keep)
         found = {
-            "iia": are_right(model, self.telling, answers, claim),
+            "iia": self._told(claim),
             "iia_all": are_right(model, self.plain, answers, claim, [read_at]),
         }
         return found | self._read(kept[0].double().cpu().numpy())
@@ -64,13 +69,18 @@ class VariableRuns:
         found = [self.outcome(Subspace(claim.site, rows, claim.positions)) for rows in drawn]
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
-    def whole_layer(self, claim: Subspace | None) -> float:
+    def whole_layer(self, claim: Subspace | None) -> float | None:
         """Accuracy on pairs that tell if all that stands at the claimed site is interchanged."""
         if claim is None:
             return 0.0
         everything = Subspace(claim.site, np.eye(claim.basis.shape[1]), claim.positions)
-        model, answers = self.testbed.model, self.testbed.answers
-        return float(are_right(model, self.telling, answers, everything).mean())
+        right = self._told(everything)
+        return float(right.mean()) if len(right) else None
+
+    def _told(self, claim: Subspace) -> np.ndarray:
+        if not len(self.telling):
+            return np.zeros(0, dtype=bool)
+        return are_right(self.testbed.model, self.telling, self.testbed.answers, claim)
 
     @cached_property
     def _untouched(self) -> Outcome:

@@ -198,6 +198,7 @@ def _shares(
 ) -> Result:
     """The mean over variables of the share of pairs, beside those of floor and ceiling."""
     defined = [name for name, right in found.items() if len(right)]
+    parameters = parameters | {"undefined": [name for name in found if name not in defined]}
     if not defined:
         return undefined(entry, "no pair on which it is defined", **parameters)
     total = sum(len(found[name]) for name in defined)
@@ -245,8 +246,9 @@ def _selectivity(
     twin, alignment = untrained
     claims = {name: alignment.subspaces.get(name) for name in twin.hypothesis}
     runs = {name: VariableRuns(twin, name, n, seed) for name in claims}
-    there = float(np.mean([runs[name].outcome(c)["iia"].mean() for name, c in claims.items()]))
-    random = float(np.mean([runs[name].floor(c)["iia"].mean() for name, c in claims.items()]))
+    defined = {name: c for name, c in claims.items() if len(runs[name].telling)}
+    there = float(np.mean([runs[name].outcome(c)["iia"].mean() for name, c in defined.items()]))
+    random = float(np.mean([runs[name].floor(c)["iia"].mean() for name, c in defined.items()]))
     parameters = parameters | {"untrained_iia": there, "untrained_random_iia": random}
     result = Result(SELECTIVITY, iia.value - there, n_units=iia.n_units, parameters=parameters)
     kind = "planted subspaces, less random ones on the untrained model"

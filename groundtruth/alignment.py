@@ -28,7 +28,8 @@ class Subspace:
         site: a hook site with one vector at each position.
         basis: (dim, width) orthonormal rows; numpy, torch or jax.
         positions: at which positions it is, 0 being begin-of-sequence; None: where the variable is.
-        decode: reads the variable's value off activations; None: that is not claimed.
+        decode: reads the variable's value off activations where the variable is; None: that is not
+            claimed.
         featurizer: an invertible map and its inverse, torch (..., width) -> (..., width); the basis
             is then of what the map gives. None: the activations themselves. A map that is free
             enough finds any variable in any model, so such a claim is scored beside what the same

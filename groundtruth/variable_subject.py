@@ -10,7 +10,7 @@ import numpy as np
 
 from groundtruth import seeds
 from groundtruth.alignment import Subspace
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, reject
 from groundtruth.models.transformer import Transformer
 from groundtruth.variable_pairs import Answers, Labelled, Pairs, activations_at, are_right
 
@@ -45,11 +45,15 @@ class VariableSubject:
         self._pairs, self._labelled = pairs, labelled
 
     def pairs(self, variable: str, n: int, *, seed: int = 0) -> Pairs:
-        """`n` random pairs to interchange `variable` on; on every second one an answer changes.
+        """`n` random pairs to interchange `variable` on; on every second one an answer changes, or
+        on fewer where that is rare.
 
         Raises:
+            InputError: fewer than two.
             UnknownName: no such variable.
         """
+        if n < 2:
+            raise reject("n", n, "at least 2")
         return self._pairs(self._known(variable), n, seeds.check_seed(seed))
 
     def labelled(self, variable: str, n: int, *, seed: int = 0) -> Labelled:

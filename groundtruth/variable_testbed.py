@@ -21,6 +21,8 @@ from groundtruth.variable_truth import VariableTruth
 _DRAW, _MOST = 256, 64  # pairs at a time, and how often, in the search for discriminating ones
 
 Sequences = Sequence[Sequence[Any]]
+Draw = Callable[[np.random.Generator, int], Sequences]
+"""(generator, n) -> n sequences, in words of the causal model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class VariableTestbed:
         truth: the variables, with sites and subspaces.
         output: the variable that the model's outputs say.
         hypothesis: the variables that a method is asked for.
-        draw: (generator, n) -> n sequences, in words of the causal model.
+        draw: the law of bases and of sources.
         encode: sequences -> (n, position) token ids, begin-of-sequence first, padding last.
         last_only: interchange, read and count at the last position alone.
         control_labels: variable -> (n_tokens,) value number of each token; None: the truth's.
@@ -51,7 +53,7 @@ class VariableTestbed:
     truth: VariableTruth
     output: str
     hypothesis: tuple[str, ...]
-    draw: Callable[[np.random.Generator, int], Sequences]
+    draw: Draw
     encode: Callable[[Sequences], np.ndarray]
     last_only: bool = False
     control_labels: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
@@ -96,9 +98,13 @@ class VariableTestbed:
         """What a method may see."""
 
         def pairs(variable: str, n: int, seed: int) -> Pairs:
-            half = n // 2
-            changed = self.pairs(variable, n - half, "train", seed=seed, discriminating=True)
-            return _alternating(changed, self.pairs(variable, half, "train", seed=seed))
+            try:
+                half = n - n // 2
+                telling = self.pairs(variable, half, "train", seed=seed, discriminating=True)
+            except Undefined:
+                return self.pairs(variable, n, "train", seed=seed)
+            rest = n - len(telling)
+            return _mixed(telling, self.pairs(variable, rest, "train", seed=seed))
 
         return VariableSubject(
             self.model,
@@ -123,26 +129,26 @@ class VariableTestbed:
 
         Args:
             stream: "train" or "score".
-            discriminating: only pairs on which the interchange changes an answer that counts.
+            discriminating: only pairs on which the interchange changes an answer that counts; fewer
+                than `n` where not so many are found among 16,384.
 
         Raises:
-            Undefined: no such pairs were found.
+            Undefined: none is found.
         """
         rng = seeds.generator(self._root, stream, "pairs", variable, int(discriminating), seed)
         if not discriminating:
             return self._drawn(rng, variable, n)
-        cases, found = [], 0
+        cases = []
         for _ in range(_MOST):
             pairs = self._drawn(rng, variable, _DRAW)
-            kept = np.flatnonzero(pairs.discriminating)
-            cases += [pairs.cases[i] for i in kept]
-            found += len(kept)
-            if found >= n:
-                return self._asked(variable, cases[:n])
-        raise Undefined(
-            f"interchange of {variable} changes an answer on {found} of {_MOST * _DRAW} pairs, and "
-            f"{n} such pairs were asked for"
-        )
+            cases += [pairs.cases[i] for i in np.flatnonzero(pairs.discriminating)]
+            if len(cases) >= n:
+                break
+        if not cases:
+            raise Undefined(
+                f"interchange of {variable} changes no answer on any of {_MOST * _DRAW} pairs"
+            )
+        return self._asked(variable, cases[:n])
 
     def labelled(self, variable: str, n: int, stream: str = "score", *, seed: int = 0) -> Labelled:
         """`n` random inputs with the value of the variable at each position that counts."""
@@ -245,11 +251,11 @@ class VariableTestbed:
         return f"<VariableTestbed {self.name}: {', '.join(self.hypothesis)}>"
 
 
-def _alternating(first: Pairs, second: Pairs) -> Pairs:
-    """The pairs of both, in turn."""
+def _mixed(first: Pairs, second: Pairs) -> Pairs:
+    """The pairs of both, evenly mixed."""
     arrays = {
         name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ARRAYS
     }
     both = Pairs(first.variable, **arrays, cases=first.cases + second.cases)
-    order = np.r_[np.arange(len(first)), np.arange(len(second)) + 0.5]
-    return both.take(np.argsort(order))
+    n, m = len(first), len(second)
+    return both.take(np.argsort(np.r_[np.arange(n) / n, (np.arange(m) + 0.5) / m]))

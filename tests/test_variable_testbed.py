@@ -109,7 +109,7 @@ def test_what_cannot_be_asked_is_refused():
     testbed = equality()
     with pytest.raises(UnknownName, match="No variable of this hypothesis is called 'W'"):
         testbed.subject.pairs("W", 10)
-    with pytest.raises(Undefined, match="interchange of same changes an answer on 0 of"):
+    with pytest.raises(Undefined, match="interchange of same changes no answer on any of"):
         # Both sequences always say the same here, so nothing changes.
         replace(testbed, draw=lambda rng, n: [[0, 0, 1, 1]] * n).pairs(
             "same", 5, discriminating=True
@@ -121,3 +121,17 @@ def test_what_cannot_be_asked_is_refused():
     headed = Subspace("blocks.0.attn.hook_z", np.eye(2))
     with pytest.raises(InputError, match="Take one without heads"):
         are_right(testbed.model, pairs, testbed.answers, headed)
+
+
+def test_where_no_answer_ever_changes_methods_get_pairs_all_the_same():
+    testbed = replace(equality(), draw=lambda rng, n: [[0, 0, 1, 1]] * n)
+    pairs = testbed.subject.pairs("WX", 10)
+    assert len(pairs) == 10 and not pairs.discriminating.any()
+
+
+def test_inputs_can_have_a_law_of_their_own():
+    program = library.program("reverse")
+    model = compile_program(program, vocab="abc", max_length=4, closed=True, n_sequences=64)
+    testbed = variable_testbed(model, ["length"], draw=lambda rng, n: ["abc", "ab"] * (n // 2))
+    bases = {"".join(base) for base, _, _ in testbed.pairs("length", 40).cases}
+    assert bases == {"abc", "ab"}

@@ -228,6 +228,20 @@ def test_a_random_subspace_is_near_its_floor():
     assert abs(gaps.mean()) < 4 * gaps.std(ddof=1) / 2
 
 
+def test_a_variable_whose_interchange_never_shows_is_left_out_and_named():
+    # W = X always: what is interchanged is what is there, and no answer changes.
+    testbed = equality()
+    same = lambda rng, n: [[k, k, *rng.integers(0, 16, 2)] for k in rng.integers(0, 16, n)]  # noqa: E731
+    results = scored(replace(testbed, draw=same), planted_alignment(testbed.truth))
+    assert results["cv.iia"].parameters["undefined"] == ["WX"]
+    assert results["cv.iia"].value == 1.0 and results["cv.iia"].n_units == N
+    nothing = replace(testbed, draw=lambda rng, n: [[0, 0, 1, 1]] * n)
+    undefined = scored(nothing, planted_alignment(testbed.truth))
+    for id in ("cv.iia", "cv.cause", "cv.iso", "cv.cause_iso"):
+        assert undefined[id].status == "undefined" and undefined[id].reason
+    assert undefined["cv.iia_all"].value == 1.0
+
+
 def test_what_does_not_fit_the_model_is_refused():
     testbed = equality()
     with pytest.raises(ExplanationError, match=re.escape("expected rows of width 19, got 4")):

@@ -48,7 +48,7 @@ def boundless_das(
 
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)
-        fitted, held = (pairs.take(rows) for rows in split(n))
+        fitted, held = (pairs.take(rows) for rows in split(len(pairs)))
         width = site_width(subject, at)
         rng = seeds.generator(seeds.root_of("boundless_das", seed), at, variable)
         free = starting(subject, at, rng, width)

@@ -42,7 +42,7 @@ def das(
 
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)
-        fitted, held = (pairs.take(rows) for rows in split(n))
+        fitted, held = (pairs.take(rows) for rows in split(len(pairs)))
         size = dimensions(subject, variable, dim, site_width(subject, at))
         found = []
         for start in range(starts):
