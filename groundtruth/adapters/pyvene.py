@@ -68,7 +68,7 @@ def pyvene_subspace(
             partition.
 
     Example, with a stand-in of the same parts:
-        >>> from types import SimpleNamespace
+        >>> import torch
         >>> low_rank = SimpleNamespace(rotate_layer=SimpleNamespace(weight=torch.eye(4)[:, :2]))
         >>> pyvene_subspace(low_rank, "blocks.0.hook_resid_post").basis.shape
         (2, 4)
