@@ -12,12 +12,9 @@ from variable_cases import APART, compiled, equality, everywhere
 
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import ExplanationError, UnknownName
-from groundtruth.evaluators.variables import (
-    Twin,
-    planted_alignment,
-    score_method,
-    score_variables,
-)
+from groundtruth.evaluators.variable_claims import Twin, planted_alignment
+from groundtruth.evaluators.variable_subspaces import subspace_scores
+from groundtruth.evaluators.variables import score_method, score_variables
 from groundtruth.generators.hierarchical_equality import hierarchical_equality
 from groundtruth.methods.variables import das, linear_probe, random_subspace, whole_layer
 from groundtruth.methods.variables.training import train
@@ -259,10 +256,8 @@ def width(testbed):
 
 
 def scored_subspaces(testbed, site, rows):
-    from groundtruth.evaluators.variables import _subspaces
-
     claims = {v: Subspace(site, rows) for v in testbed.hypothesis}
-    return values({r.metric.id: r for r in _subspaces(testbed, claims, 0)})
+    return values({r.metric.id: r for r in subspace_scores(testbed, claims, 0)})
 
 
 class Coupling(torch.nn.Module):

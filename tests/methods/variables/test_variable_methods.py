@@ -12,7 +12,8 @@ from variable_cases import APART, compiled, equality
 
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import InputError
-from groundtruth.evaluators.variables import planted_alignment, score_variables
+from groundtruth.evaluators.variable_claims import planted_alignment
+from groundtruth.evaluators.variables import score_variables
 from groundtruth.methods import variables as methods
 from groundtruth.models import guard
 
@@ -79,6 +80,17 @@ def test_das_on_a_program_reaches_the_oracle_and_random_does_not():
         for s in range(4)
     ]
     assert max(random) < 0.9
+
+
+def test_interchange_can_be_right_where_the_variable_is_not():
+    # DAS ends in a subspace that outputs follow and that holds next to nothing of the length.
+    # Source: Makelov, Lange and Nanda, "Is This the Subspace You Are Looking for? An
+    # Interpretability Illusion for Subspace Activation Patching", 2023,
+    # https://arxiv.org/abs/2311.17030
+    testbed = replace(compiled("reverse", 5), hypothesis=("length",))
+    found = scores(testbed, methods.das(testbed.subject, site=testbed.truth["length"].site))
+    assert found["cv.iia"] > 0.6
+    assert found["cv.cause"] < 0.1 and found["cv.subspace_coverage"] < 0.3
 
 
 @pytest.mark.parametrize("name", ["linear_probe", "difference_of_means"])
