@@ -97,6 +97,15 @@ def score_variables(
         ExplanationError: a basis that is not as wide as its site.
         UnknownName: a site that the model has not.
 
+    Interchange accuracy is not a measure of being right about the place, and cv.iia_all is none of
+    anything alone: it counts the pairs on which doing nothing is right.
+
+    Source: Geiger et al., "Finding Alignments Between Interpretable Causal Variables and
+    Distributed Neural Representations", 2023, https://arxiv.org/abs/2303.02536; of cause and iso:
+    Huang et al., "RAVEL: Evaluating Interpretability Methods on Disentangling Language Model
+    Representations", 2024, https://arxiv.org/abs/2402.17700 (there read off prompts for each
+    attribute, here off the planted subspaces)
+
     Example, the planted subspaces:
         >>> from groundtruth.generators.hierarchical_equality import hierarchical_equality
         >>> testbed = hierarchical_equality(4)

@@ -83,8 +83,9 @@ def test_das_on_a_program_reaches_the_oracle_and_random_does_not():
 
 
 def test_interchange_can_be_right_where_the_variable_is_not():
-    # DAS ends in a subspace that outputs follow and that holds next to nothing of the length.
-    # Source: Makelov, Lange and Nanda, "Is This the Subspace You Are Looking for? An
+    # DAS ends in a subspace that outputs follow and that holds next to nothing of the length: a
+    # small push, in part of the index, takes the gates that read both over their thresholds.
+    # Compare Makelov, Lange and Nanda, "Is This the Subspace You Are Looking for? An
     # Interpretability Illusion for Subspace Activation Patching", 2023,
     # https://arxiv.org/abs/2311.17030
     testbed = replace(compiled("reverse", 5), hypothesis=("length",))
