@@ -1,0 +1,67 @@
+"""Interchanges that are trained: by gradient descent, towards what the causal model says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from groundtruth.variable_pairs import Edit, Pairs, activations_at, patched_outputs
+from groundtruth.variable_subject import VariableSubject
+
+Made = tuple[Edit, torch.Tensor]
+"""An edit, and a penalty that is added to the loss."""
+
+
+def train(
+    subject: VariableSubject,
+    pairs: Pairs,
+    site: str,
+    parameters: list[torch.Tensor],
+    make: Callable[[float], Made],
+    rng: np.random.Generator,
+    *,
+    steps: int,
+    rate: float,
+    batch: int,
+) -> None:
+    """Adam on the mean cross-entropy of the answers after the edit, plus its penalty.
+
+    Args:
+        parameters: trained in place.
+        make: share of the steps done -> the edit and its penalty, from the parameters.
+        rng: which pairs are in a batch.
+    """
+    device = subject.model.W_E.device
+    optimizer = torch.optim.Adam(parameters, rate)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    sources = activations_at(subject.model, pairs.source, site)
+    for step in range(steps):
+        rows = rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
+        some, source = pairs.take(rows), sources[torch.as_tensor(rows, device=device)]
+        edit, penalty = make(step / steps)
+        outputs = patched_outputs(subject.model, some, site, source, edit)
+        scores = subject.answers.scores(outputs)
+        counted = torch.as_tensor(some.counted, device=device)
+        wanted = torch.as_tensor(some.expected, device=device)[counted]
+        loss = torch.nn.functional.cross_entropy(scores[counted], wanted) + penalty
+        optimizer.zero_grad()
+        for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = slope
+        optimizer.step()
+        schedule.step()
+
+
+def starting(
+    subject: VariableSubject, site: str, rng: np.random.Generator, dim: int
+) -> torch.Tensor:
+    """(width, dim) normal numbers to start from, on the model's device, with a gradient."""
+    like = subject.model.W_E
+    drawn = rng.normal(size=(site_width(subject, site), dim))
+    return torch.tensor(drawn, device=like.device, dtype=like.dtype, requires_grad=True)
+
+
+def site_width(subject: VariableSubject, site: str) -> int:
+    """How many numbers stand at a position of `site`."""
+    return activations_at(subject.model, np.array([[subject.model.bos]]), site).shape[-1]
