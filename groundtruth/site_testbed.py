@@ -28,7 +28,7 @@ class SiteTestbed(Generic[SiteTruth]):
         subject: all that a method may see.
         truth: what is scored against; its type says what a claim is: a `CauseTruth` takes a
             `Dictionary`, a `RankedDictionary` or a `SteeringVector`, a `TriggerTruth` a `Backdoor`,
-            a `ProbeTruth` a `LinearProbe`.
+            a `ProbeTruth` a `Probe`.
         hash: of the weights, the law of the inputs and the truth.
         weights: of the model; None where activations are all there is.
         source: where the construction comes from, in one line.

@@ -61,7 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "vectors",
         "ranked_dictionary",
         "steering_vector",
-        "linear_probe",
+        "probe",
         "backdoor",
     ),
     ("adapters",),
