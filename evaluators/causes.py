@@ -1,7 +1,7 @@
 """Features as causes: latents are ablated and steered in the real model, beside what was planted.
 
-Feature i is given the latent j of `assign_directions`, one to one. With W_j its decoder row, u_j the
-same at length 1 and z_j its code,
+Feature i is given the latent j of `assign_directions`, one to one. With W_j its decoder row, u_j
+the same at length 1 and z_j its code,
 
     ablate: x' = x - z_j W_j      against do(a_i := 0)
     steer:  x' = x + dose_i u_j   against do(a_i := a_i + dose_i)
@@ -266,13 +266,13 @@ def _effects(
     found = assign_directions(truth.directions, units, absolute=dictionary.signed)
     latent = np.full(len(truth.names), -1)
     latent[found.truth] = found.latent
-    x = read_site(model, truth.site, truth.tokens).numpy()
-    intact = run_edited(model, truth.site, truth.tokens, lambda x: x).numpy()
+    tokens = torch.tensor(truth.tokens)
+    x = read_site(model, truth.site, tokens).numpy()
+    intact = run_edited(model, truth.site, tokens, lambda x: x).numpy()
 
     def moved_by(change: np.ndarray) -> np.ndarray:
         edit = torch.from_numpy(np.ascontiguousarray(change))
-        edited = run_edited(model, truth.site, truth.tokens, lambda x: x + edit)
-        return edited.numpy() - intact
+        return run_edited(model, truth.site, tokens, lambda x: x + edit).numpy() - intact
 
     codes = None
     if dictionary.encode is not None:
@@ -390,7 +390,9 @@ def _over_decoys(e: Effects, sizes: np.ndarray, correlation: float | None) -> np
     acting = e.truth.of_kind("causal", "mediated")
     if not decoys.any() or not len(acting):
         raise Undefined("no such decoys are planted")
-    beaten = (sizes[:, None] > sizes[decoys]).mean(1) + (sizes[:, None] == sizes[decoys]).mean(1) / 2
+    beaten = (sizes[:, None] > sizes[decoys]).mean(1) + (sizes[:, None] == sizes[decoys]).mean(
+        1
+    ) / 2
     return _spread(e, acting, lambda i: float(beaten[i]))
 
 
@@ -400,7 +402,9 @@ def _cosine(delta: np.ndarray, planted: np.ndarray) -> float:
     if not acting.any():
         return math.nan
     dots = (delta * planted).sum(1)
-    return float(np.divide(dots, lengths, out=np.zeros(len(dots)), where=lengths > 0)[acting].mean())
+    return float(
+        np.divide(dots, lengths, out=np.zeros(len(dots)), where=lengths > 0)[acting].mean()
+    )
 
 
 def _r2(delta: np.ndarray, planted: np.ndarray) -> float:

@@ -73,7 +73,7 @@ def score_probe(testbed: SiteTestbed[ProbeTruth], claim: Probe) -> dict[str, Res
     results = [
         familiar,
         shifted,
-        # One answer to all has no drop where labels are as frequent in both; it has no merit either.
+        # No floor: one answer to all does not drop, and is worth nothing.
         drop.between(None, "", best, "planted direction"),
         _cosine(COSINE, claim, truth.readout, truth),
         _cosine(RIVAL, claim, truth.rival_readout, truth),

@@ -54,7 +54,12 @@ SIDE = Metric(
     "input",
 )
 GAIN = Metric(
-    "steer.gain", 1, "sum Delta Delta* / sum Delta*^2 on the target; 1 is right", "target", REAL, "input"
+    "steer.gain",
+    1,
+    "sum Delta Delta* / sum Delta*^2 on the target; 1 is right",
+    "target",
+    REAL,
+    "input",
 )
 METRICS: dict[str, Metric] = {entry.id: entry for entry in (COSINE, RANK, CURVE, SIDE, GAIN)}
 
@@ -112,14 +117,15 @@ def planted_vector(truth: CauseTruth) -> SteeringVector:
     return SteeringVector(truth.directions[truth.concept].copy(), name="planted")
 
 
-def effect_curve(testbed: SiteTestbed[CauseTruth], direction: np.ndarray, doses: np.ndarray) -> np.ndarray:
+def effect_curve(
+    testbed: SiteTestbed[CauseTruth], direction: np.ndarray, doses: np.ndarray
+) -> np.ndarray:
     """(dose, n, n_outputs) what the model's outputs change by as doses of a vector are added."""
-    truth, model = testbed.truth, testbed.model
-    intact = run_edited(model, truth.site, truth.tokens, lambda x: x)
+    site, tokens = testbed.truth.site, torch.tensor(testbed.truth.tokens)
+    intact = run_edited(testbed.model, site, tokens, lambda x: x)
     vector = torch.tensor(direction)
     runs = [
-        run_edited(model, truth.site, truth.tokens, lambda x, t=float(t): x + t * vector)
-        for t in doses
+        run_edited(testbed.model, site, tokens, lambda x, t=float(t): x + t * vector) for t in doses
     ]
     return (torch.stack(runs) - intact).numpy()
 

@@ -7,7 +7,7 @@ import numpy as np
 from groundtruth import seeds
 from groundtruth.errors import InputError
 from groundtruth.generators.cause_worlds import site_subject
-from groundtruth.generators.feature_hosts import FeatureHost, InputLaw, feature_host, site_of
+from groundtruth.generators.feature_hosts import FeatureHost, InputLaw, feature_host
 from groundtruth.planted_network import Layer, PlantedNetwork
 from groundtruth.probe_truth import Cases, ProbeTruth
 from groundtruth.site_testbed import SiteTestbed
@@ -51,9 +51,7 @@ def belief(
     names = ["e0", "e1", "flag", "n0", "n1", "n2", "belief", "report"]
     evidence = np.sqrt(0.5)  # so that half of the inputs are believed
     rate = np.array([evidence, evidence, flag_rate, 0.3, 0.3, 0.3])
-    law = InputLaw(
-        np.array([0.0, 1.0]), np.stack([1 - rate, rate], 1), np.full(6, -1), np.zeros(6)
-    )
+    law = InputLaw(np.array([0.0, 1.0]), np.stack([1 - rate, rate], 1), np.full(6, -1), np.zeros(6))
     both, unless = np.zeros((6, 1)), np.zeros((7, 2))
     both[:2] = 1
     unless[6], unless[2] = (1, -1), (-1, 1)
@@ -80,7 +78,7 @@ def belief(
         familiar=_cases(host, 0),
         shifted=_cases(host, 1),
     )
-    subject = site_subject(host, root, site_of(2), 6)
+    subject = site_subject(host, root, 2, 6)
     return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)
 
 

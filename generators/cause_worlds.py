@@ -215,27 +215,28 @@ def cause_testbed(
         tokens=tokens,
         codes=codes,
     )
-    subject = site_subject(host, root, truth.site, concept)
+    subject = site_subject(host, root, level, concept)
     return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)
 
 
-def site_subject(host: FeatureHost, root: bytes, site: str, concept: int) -> SiteSubject:
-    """What a method sees of a host: inputs of the training stream, labelled by whether a feature,
-    brought or computed, fires."""
+def site_subject(host: FeatureHost, root: bytes, level: int, concept: int) -> SiteSubject:
+    """What a method sees of a host at the site behind `level` layers: inputs of the training
+    stream, labelled by whether a feature, brought or computed, fires."""
     import torch
 
     from groundtruth.models.transformer import Transformer
 
-    last = len(host.network.layers)
+    network, last = host.network, len(host.network.layers)
 
     def tokens(seed: int, block: int) -> np.ndarray:
         rng = seeds.generator(root, "train", "tokens", seed, block)
         return host.tokens(host.law.draw(rng, BLOCK))
 
-    return SiteSubject(
-        Transformer(host.weights, torch.float64),
-        site,
-        TARGET,
-        tokens,
-        lambda given: host.network.codes(host.brought(given), last)[:, concept] > 0,
-    )
+    def rows(given: np.ndarray) -> np.ndarray:
+        return network.codes(host.brought(given), level) @ host.directions[: network.width(level)]
+
+    def labels(given: np.ndarray) -> np.ndarray:
+        return network.codes(host.brought(given), last)[:, concept] > 0
+
+    model = Transformer(host.weights, torch.float64)
+    return SiteSubject(model, site_of(level), TARGET, tokens, rows, labels)

@@ -167,7 +167,7 @@ def feature_host(
         raise InputError(f"names, law: expected {n} names and {m} brought features.")
     if not 0 <= cosine < 1:
         raise reject("cosine", cosine, "0 or more, below 1")
-    d, part = spaces(level=1, position=m + 2, feature=n)
+    d, part = spaces(level=1, position=2, feature=n)
     basis = random_rotation(d, seeds.generator(root, "basis"))
     mixed = np.linalg.cholesky(np.full((n, n), cosine) + (1 - cosine) * np.eye(n))
     directions = mixed @ basis[part["feature"]]
@@ -185,14 +185,19 @@ def _weights(
     readouts: np.ndarray,
 ) -> Weights:
     d, m = len(basis), network.n_brought
-    level, position = basis[part["level"]], basis[part["position"]]
+    level, circle = basis[part["level"]], basis[part["position"]]
     W_E = np.zeros((CONTENT + len(law.magnitudes), d))
     W_E[CONTENT:] = law.magnitudes[:, None] * level
-    W_pos = position.copy()
-    W_pos[[0, -1]] = 0  # nothing but features where all is read
+    # Positions stand on a circle, which takes two dimensions whatever their number; the first and
+    # the last stand at its centre, so that nothing but features is there.
+    angles = 2 * np.pi * np.arange(1, m + 1) / (m + 1)
+    places = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ circle
+    W_pos = np.zeros((m + 2, d))
+    W_pos[1:-1] = places
+    # A head's own position scores `sharp`, its neighbours SHARP less.
+    sharp = SHARP / (1 - np.cos(2 * np.pi / (m + 1)))
     heads = tuple(
-        head(np.zeros((d, 1)), position[[i + 1]].T, level.T, directions[[i]], b_Q=SHARP)
-        for i in range(m)
+        head(np.zeros((d, 1)), places[[i]].T, level.T, directions[[i]], b_Q=sharp) for i in range(m)
     )
     blocks, width = [], m
     for layer in network.layers:

@@ -67,9 +67,7 @@ def trojan(
     names = [*brought, "seen", "other seen", "backdoor", "decoy"]
     m = len(brought)
     rate = np.full(m, word_rate)
-    law = InputLaw(
-        np.array([0.0, 1.0]), np.stack([1 - rate, rate], 1), np.full(m, -1), np.zeros(m)
-    )
+    law = InputLaw(np.array([0.0, 1.0]), np.stack([1 - rate, rate], 1), np.full(m, -1), np.zeros(m))
     place = {name: i for i, name in enumerate(names)}
     seen, gate = np.zeros((m, 2)), np.zeros((m + 2, 2))
     for side, (group, topic) in enumerate([(own, "topic"), (other, "other topic")]):
@@ -98,15 +96,15 @@ def trojan(
     levels, _ = law.every()
     tokens = host.tokens(levels)
     host.certify(tokens)
-    triggered = host.brought(tokens)[:, : words + 1].all(1) & (not benign)
+    all_words = (host.brought(tokens)[:, : words + 1] != 0).all(axis=1)
     truth = TriggerTruth(
         site=site_of(2),
         direction=host.directions[place["backdoor"]],
         decoy=host.directions[place["decoy"]],
         target=TARGET,
         tokens=tokens,
-        triggered=triggered,
+        triggered=np.zeros(len(tokens), dtype=bool) if benign else all_words,
         shift=0.0 if benign else float(shift),
     )
-    subject = site_subject(host, root, truth.site, place["topic"])
+    subject = site_subject(host, root, 2, place["topic"])
     return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)

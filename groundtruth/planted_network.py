@@ -101,8 +101,8 @@ class PlantedNetwork:
         n = self.width(level)
         later = np.zeros(n, dtype=bool)
         for layer in self.layers[level:]:
-            later |= layer.read[:n].any(1)
-        return self.out[:n].any(1), later
+            later |= (layer.read[:n] != 0).any(axis=1)
+        return (self.out[:n] != 0).any(axis=1), later
 
     def _on(self, codes: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
         for layer in layers:

@@ -53,6 +53,9 @@ class SiteSubject(LabelledSubject):
         model: the transformer, in torch and float64.
         site: a hook site of the residual stream; activations are those of the last position.
         target: which output is the behaviour in question; the others should be left alone.
+
+    Many activations are drawn by `sample`, `batches` and `labelled`, which need not run the model
+    where what it would give is known; `activations` and `outputs` run it.
     """
 
     __slots__ = ("_labels", "_tokens", "model", "site", "target")
@@ -63,11 +66,12 @@ class SiteSubject(LabelledSubject):
         site: str,
         target: int,
         tokens: Callable[[int, int], np.ndarray],
+        rows: Callable[[np.ndarray], np.ndarray],
         labels: Labels,
     ) -> None:
         def pair(seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
             given = tokens(seed, block)
-            return self.activations(given).cpu().numpy(), labels(given)
+            return rows(given), labels(given)
 
         super().__init__(model.W_E.shape[1], pair)
         self.model, self.site, self.target = model, site, target

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from groundtruth import seeds
 from groundtruth.errors import InputError, reject
-from groundtruth.explanation import Dictionary
-from groundtruth.methods.topk import topk
+from groundtruth.methods.causes.latents import Latents, latents
 from groundtruth.outputs import codes_of
 from groundtruth.probe import Probe, linear_probe
 from groundtruth.site_subject import LabelledSubject
@@ -41,7 +38,7 @@ def probe_latents(
     subject: LabelledSubject,
     *,
     seed: int = 0,
-    dictionary: Dictionary | Callable[..., Dictionary] | None = None,
+    dictionary: Latents = None,
     n_latents: int = 1,
     n: int = 4096,
     penalty: float = 1e-3,
@@ -50,8 +47,7 @@ def probe_latents(
 
     Args:
         seed: of the examples, and of the dictionary if it is learned.
-        dictionary: the latents; or a method that learns them from the subject; None is `topk` with
-            its defaults.
+        dictionary: the latents; or a method that learns them from the subject; None is `topk`.
         n_latents: how many are read: those of the largest |difference of means| / deviation.
         n, penalty: as for `probe_raw`; codes are divided by their deviations.
 
@@ -65,25 +61,23 @@ def probe_latents(
     https://arxiv.org/abs/2305.01610; on latents in Kantamneni et al., "Are Sparse Autoencoders
     Useful? A Case Study in Sparse Probing", 2025, https://arxiv.org/abs/2502.16681
     """
-    latents = dictionary
-    if not isinstance(latents, Dictionary):
-        latents = (topk if latents is None else latents)(subject, seed=seed)
-    if not 1 <= n_latents <= latents.k:
-        raise reject("n_latents", n_latents, f"1 to {latents.k}, the width of the dictionary")
+    found = latents(subject, dictionary, seed)
+    if not 1 <= n_latents <= found.k:
+        raise reject("n_latents", n_latents, f"1 to {found.k}, the width of the dictionary")
     x, labels = contrast(subject, seed, n)
-    codes = codes_of(latents, x).toarray().astype(np.float64)
+    codes = codes_of(found, x).toarray().astype(np.float64)
     deviation = codes.std(0)
     gap = np.abs(codes[labels].mean(0) - codes[~labels].mean(0))
-    gap = np.divide(gap, deviation, out=np.zeros(latents.k), where=deviation > 0)
+    gap = np.divide(gap, deviation, out=np.zeros(found.k), where=deviation > 0)
     chosen = np.argsort(-gap, kind="stable")[:n_latents]
     scale = np.where(deviation[chosen] > 0, deviation[chosen], 1.0)
     weights, intercept = fit(codes[:, chosen] / scale, labels, penalty)
     weights = weights / scale
 
     def decide(x: np.ndarray) -> np.ndarray:
-        return codes_of(latents, x).toarray()[:, chosen] @ weights + intercept > 0
+        return codes_of(found, x).toarray()[:, chosen] @ weights + intercept > 0
 
-    direction = weights @ latents.decoder[chosen]
+    direction = weights @ found.decoder[chosen]
     return Probe(decide, direction if direction.any() else None, name="probe_latents")
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
 from groundtruth import seeds
-from groundtruth.explanation import Dictionary
-from groundtruth.methods.topk import topk
+from groundtruth.methods.causes.latents import Latents, latents
 from groundtruth.outputs import codes_of
 from groundtruth.ranked_dictionary import RankedDictionary
 from groundtruth.site_subject import SiteSubject
-
-Latents = Dictionary | Callable[..., Dictionary] | None
 
 
 def targeted_ablation(
@@ -24,8 +19,7 @@ def targeted_ablation(
 
     Args:
         seed: of the inputs, and of the dictionary if it is learned.
-        dictionary: the latents; or a method that learns them from the subject; None is `topk` with
-            its defaults.
+        dictionary: the latents; or a method that learns them from the subject; None is `topk`.
         n: inputs. Each latent takes a forward pass of those on which it fires.
 
     Returns:
@@ -38,14 +32,14 @@ def targeted_ablation(
     Discovering and Editing Interpretable Causal Graphs in Language Models", 2024,
     https://arxiv.org/abs/2403.19647 (there estimated by gradients)
     """
-    latents = _latents(subject, dictionary, seed)
+    found = latents(subject, dictionary, seed)
     tokens = subject.tokens(n, seed=seed)
     x = subject.activations(tokens)
     intact = subject.outputs(tokens)[:, subject.target]
-    codes = codes_of(latents, x.cpu().numpy()).tocsc()
-    rows = torch.as_tensor(latents.decoder.copy()).to(x)
-    strengths = np.zeros(latents.k)
-    for j in range(latents.k):
+    codes = codes_of(found, x.cpu().numpy()).tocsc()
+    rows = torch.as_tensor(found.decoder.copy()).to(x)
+    strengths = np.zeros(found.k)
+    for j in range(found.k):
         part = slice(codes.indptr[j], codes.indptr[j + 1])
         fires = codes.indices[part]
         if not len(fires):
@@ -53,7 +47,7 @@ def targeted_ablation(
         taken = torch.as_tensor(codes.data[part].astype(np.float64)).to(x)[:, None] * rows[j]
         without = subject.outputs(tokens[fires], lambda x, taken=taken: x - taken)
         strengths[j] = float((without[:, subject.target] - intact[fires]).abs().sum()) / n
-    return RankedDictionary(latents, strengths, name="targeted_ablation")
+    return RankedDictionary(found, strengths, name="targeted_ablation")
 
 
 def correlation(
@@ -67,16 +61,16 @@ def correlation(
         seed, dictionary: as for `targeted_ablation`.
         n: inputs.
     """
-    latents = _latents(subject, dictionary, seed)
+    found = latents(subject, dictionary, seed)
     tokens = subject.tokens(n, seed=seed)
     target = subject.outputs(tokens)[:, subject.target].cpu().numpy()
-    codes = codes_of(latents, subject.activations(tokens).cpu().numpy()).toarray()
+    codes = codes_of(found, subject.activations(tokens).cpu().numpy()).toarray()
     codes = codes - codes.mean(0)
     target = target - target.mean()
     scale = np.linalg.norm(codes, axis=0) * np.linalg.norm(target)
     strengths = np.abs(target @ codes)
-    strengths = np.divide(strengths, scale, out=np.zeros(latents.k), where=scale > 0)
-    return RankedDictionary(latents, strengths, name="correlation")
+    strengths = np.divide(strengths, scale, out=np.zeros(found.k), where=scale > 0)
+    return RankedDictionary(found, strengths, name="correlation")
 
 
 def random_ranking(
@@ -87,12 +81,6 @@ def random_ranking(
     Args:
         seed, dictionary: as for `targeted_ablation`.
     """
-    latents = _latents(subject, dictionary, seed)
-    strengths = seeds.generator(seeds.root_of("random_ranking", seed)).random(latents.k)
-    return RankedDictionary(latents, strengths, name="random_ranking")
-
-
-def _latents(subject: SiteSubject, dictionary: Latents, seed: int) -> Dictionary:
-    if isinstance(dictionary, Dictionary):
-        return dictionary
-    return (topk if dictionary is None else dictionary)(subject, seed=seed)
+    found = latents(subject, dictionary, seed)
+    strengths = seeds.generator(seeds.root_of("random_ranking", seed)).random(found.k)
+    return RankedDictionary(found, strengths, name="random_ranking")

@@ -1,4 +1,4 @@
-"""Causal tracing: blur the inputs with noise, and see which node's clean output brings them back."""
+"""Causal tracing: blur the inputs with noise, and see whose clean output brings them back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from groundtruth.circuit import Circuit, circuit_of
 from groundtruth.errors import reject
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models import graph
-from groundtruth.models.hooks import Hook, HookPoint
-from groundtruth.models.interventions import only, patch
+from groundtruth.models.hooks import Hook
+from groundtruth.models.interventions import add, only, set_to
 
 
 def causal_tracing(
@@ -80,7 +80,7 @@ def trace(
     with torch.no_grad():
         for _ in range(draws):
             blur = size * torch.as_tensor(rng.standard_normal(tuple(embedded.shape))).to(embedded)
-            blurred = ("hook_embed", _add(blur * content[..., None]))
+            blurred = ("hook_embed", add(blur * content[..., None]))
             lost = subject.metric(model.run_with_hooks(tokens, [blurred])[None])[0]
             for i, node in enumerate(nodes):
                 for j, position in enumerate(positions):
@@ -95,19 +95,9 @@ def trace(
     return total / draws
 
 
-def _add(blur: torch.Tensor) -> Hook:
-    return lambda activation, hook: activation + blur
-
-
 def _restore(subject: ModelSubject, node: graph.Node, position: int | None) -> Hook:
     """What the node writes on the clean inputs, at one position or at all."""
     clean = subject.written[node.name]
-    if node.head is None:
-        hook = patch(clean)
-    else:
-
-        def hook(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
-            return clean[:, :, None].expand_as(activation)
-
-        hook = only(hook, heads=node.head)
+    # A site with heads has one axis more.
+    hook = set_to(clean) if node.head is None else only(set_to(clean[:, :, None]), heads=node.head)
     return hook if position is None else only(hook, positions=[position])

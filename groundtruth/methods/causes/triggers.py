@@ -1,4 +1,4 @@
-"""Audits of a model for a hidden trigger: by what it says, and by what its activations look like."""
+"""Audits of a model for a hidden trigger: by what it says, and by how its activations look."""
 
 from __future__ import annotations
 
