@@ -30,14 +30,16 @@ def causal_tracing(
 
     Args:
         seed: of the noise.
-        noise: its standard deviation, in that of the embeddings of the inputs' content.
+        noise: its standard deviation, in that of the embeddings of the vocabulary. It has their
+            covariance: noise alike in all directions, as in the source, reaches subspaces that
+            embeddings never write and a small model reads directly.
         draws: of the noise.
         absolute: which of the two. The mean of the indirect effect is 0 where the metric is linear
             in the embeddings, because noise then moves it to both sides alike.
 
     Returns:
-        A ranking of nodes. It says what suffices, and misses what is needed only together: of AND
-        neither input restores the output alone.
+        A ranking of nodes by how far each alone brings the metric back. Where nodes are needed
+        together, or make up for one another, each has a part of it, or less than nothing.
 
     Raises:
         InputError: noise or draws out of range.
@@ -72,25 +74,28 @@ def trace(
     nodes = [node for node in graph.nodes(model) if node.name in names]
     positions = list(range(tokens.shape[1])) if by_position else [None]
     content = (tokens != model.bos) & (tokens != model.pad)
-    embedded = subject.written["embed"]
-    size = noise * float(embedded[content].std())
+    words = [token for token in range(model.n_tokens) if token not in (model.bos, model.pad)]
+    centred = model.W_E[words] - model.W_E[words].mean(0)
+    spread = noise * centred / len(words) ** 0.5
     intact = subject.metric(subject.outputs())[0]
     rng = seeds.generator(seeds.root_of("causal_tracing", seed))
     total = np.zeros((len(nodes), len(positions)))
+
+    def metric(hooks: list[tuple[str, Hook]]) -> torch.Tensor:
+        return subject.metric(model.run_with_hooks(tokens, hooks)[None])[0]
+
     with torch.no_grad():
         for _ in range(draws):
-            blur = size * torch.as_tensor(rng.standard_normal(tuple(embedded.shape))).to(embedded)
-            blurred = ("hook_embed", add(blur * content[..., None]))
-            lost = subject.metric(model.run_with_hooks(tokens, [blurred])[None])[0]
+            drawn = torch.as_tensor(rng.standard_normal((*tokens.shape, len(words))))
+            blur = drawn.to(spread) @ spread * content[..., None]
+            blurred = ("hook_embed", add(blur))
+            lost = metric([blurred])
             for i, node in enumerate(nodes):
                 for j, position in enumerate(positions):
-                    restore = _restore(subject, node, position)
-                    found = subject.metric(
-                        model.run_with_hooks(tokens, [blurred, (str(node.site), restore)])[None]
-                    )[0]
-                    gain = (
-                        (intact - lost).abs() - (intact - found).abs() if absolute else found - lost
-                    )
+                    found = metric([blurred, (str(node.site), _restore(subject, node, position))])
+                    gain = found - lost
+                    if absolute:
+                        gain = (intact - lost).abs() - (intact - found).abs()
                     total[i, j] += float(gain @ subject.weights)
     return total / draws
 
