@@ -32,7 +32,7 @@ from groundtruth.models.transformer import Transformer
 from groundtruth.outputs import codes_of
 from groundtruth.ranked_dictionary import RankedDictionary
 from groundtruth.result import Direction, Metric, Result, undefined
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import CauseTestbed, SteeringTestbed
 
 SIGNED_UNIT = (-1.0, 1.0)
 UP_TO_ONE = (-math.inf, 1.0)
@@ -81,12 +81,12 @@ def _metric(name: str, range: tuple[float, float], direction: Direction = "max")
 
 
 def score_causes(
-    testbed: SiteTestbed[CauseTruth], claim: Dictionary | RankedDictionary
+    testbed: CauseTestbed | SteeringTestbed, claim: Dictionary | RankedDictionary
 ) -> dict[str, Result]:
     """Every score of a dictionary on a site, and of its ranking if it has one.
 
     Args:
-        testbed: with a `CauseTruth`.
+        testbed: of causes, or of steering, whose features cause as well.
         claim: latents at the site; ranked by claimed effect if that is claimed.
 
     Returns:
@@ -333,7 +333,7 @@ def _bounded(result: Result, floors: Mapping[str, float | None]) -> Result:
 
 
 @lru_cache(maxsize=16)
-def _floors(testbed: SiteTestbed[CauseTruth], k: int) -> dict[str, float | None]:
+def _floors(testbed: CauseTestbed | SteeringTestbed, k: int) -> dict[str, float | None]:
     """Means of every score over random dictionaries."""
     truth = testbed.truth
     few = replace(truth, tokens=truth.tokens[:FLOOR_INPUTS], codes=truth.codes[:FLOOR_INPUTS])

@@ -13,7 +13,7 @@ from groundtruth.evaluators.statistics import wilson
 from groundtruth.probe import Probe, linear_probe
 from groundtruth.probe_truth import Cases, ProbeTruth
 from groundtruth.result import Metric, Result, undefined
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import ProbeTestbed
 from groundtruth.vectors import check_length
 
 FAMILIAR = Metric(
@@ -34,11 +34,11 @@ RIVAL = Metric(
 METRICS: dict[str, Metric] = {e.id: e for e in (FAMILIAR, SHIFTED, DROP, COSINE, RIVAL)}
 
 
-def score_probe(testbed: SiteTestbed[ProbeTruth], claim: Probe) -> dict[str, Result]:
+def score_probe(testbed: ProbeTestbed, claim: Probe) -> dict[str, Result]:
     """Every score of a probe.
 
     Args:
-        testbed: with a `ProbeTruth`.
+        testbed: of probes.
         claim: what the concept is read by.
 
     Returns:

@@ -19,7 +19,7 @@ from groundtruth.errors import ExplanationError
 from groundtruth.evaluators.registry import REAL
 from groundtruth.models.site_edits import run_edited
 from groundtruth.result import Metric, Result
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import CauseTestbed, SteeringTestbed
 from groundtruth.steering_vector import SteeringVector
 from groundtruth.vectors import check_length
 
@@ -64,11 +64,13 @@ GAIN = Metric(
 METRICS: dict[str, Metric] = {entry.id: entry for entry in (COSINE, RANK, CURVE, SIDE, GAIN)}
 
 
-def score_steering(testbed: SiteTestbed[CauseTruth], claim: SteeringVector) -> dict[str, Result]:
+def score_steering(
+    testbed: CauseTestbed | SteeringTestbed, claim: SteeringVector
+) -> dict[str, Result]:
     """Every score of a steering vector.
 
     Args:
-        testbed: with a `CauseTruth`, whose concept is what should be steered.
+        testbed: of steering, or of causes, whose first feature is then the concept.
         claim: a direction at its site.
 
     Returns:
@@ -118,7 +120,7 @@ def planted_vector(truth: CauseTruth) -> SteeringVector:
 
 
 def effect_curve(
-    testbed: SiteTestbed[CauseTruth], direction: np.ndarray, doses: np.ndarray
+    testbed: CauseTestbed | SteeringTestbed, direction: np.ndarray, doses: np.ndarray
 ) -> np.ndarray:
     """(dose, n, n_outputs) what the model's outputs change by as doses of a vector are added."""
     site, tokens = testbed.truth.site, torch.tensor(testbed.truth.tokens)
@@ -130,7 +132,7 @@ def effect_curve(
     return (torch.stack(runs) - intact).numpy()
 
 
-def _values(testbed: SiteTestbed[CauseTruth], claim: SteeringVector) -> dict[str, float]:
+def _values(testbed: CauseTestbed | SteeringTestbed, claim: SteeringVector) -> dict[str, float]:
     truth = testbed.truth
     cosines = truth.directions @ claim.direction
     own = cosines[truth.concept]
@@ -151,7 +153,7 @@ def _values(testbed: SiteTestbed[CauseTruth], claim: SteeringVector) -> dict[str
 
 
 @lru_cache(maxsize=16)
-def _floors(testbed: SiteTestbed[CauseTruth]) -> dict[str, float]:
+def _floors(testbed: CauseTestbed | SteeringTestbed) -> dict[str, float]:
     """Means over uniform directions."""
     drawn = [_values(testbed, random_vector(testbed.truth.d, draw)) for draw in range(FLOOR_DRAWS)]
     return {id: float(np.mean([values[id] for values in drawn])) for id in METRICS}

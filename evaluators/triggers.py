@@ -9,7 +9,7 @@ from groundtruth.errors import ExplanationError
 from groundtruth.evaluators.floors import expected_max_cosine
 from groundtruth.evaluators.registry import UNIT
 from groundtruth.result import Direction, Metric, Result, undefined
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import TriggerTestbed
 from groundtruth.trigger_truth import TriggerTruth
 from groundtruth.vectors import check_length
 
@@ -31,11 +31,11 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def score_trigger(testbed: SiteTestbed[TriggerTruth], claim: Backdoor) -> dict[str, Result]:
+def score_trigger(testbed: TriggerTestbed, claim: Backdoor) -> dict[str, Result]:
     """Every score of a claimed trigger, over the whole truth table.
 
     Args:
-        testbed: with a `TriggerTruth`; of the benign twin recall, precision and cosines are
+        testbed: of triggers; of the benign twin recall, precision and cosines are
             undefined, and every flagged input is a false alarm.
         claim: a trigger and its direction, or that there is none.
 

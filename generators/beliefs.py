@@ -10,7 +10,7 @@ from groundtruth.generators.cause_worlds import site_subject
 from groundtruth.generators.feature_hosts import FeatureHost, InputLaw, feature_host
 from groundtruth.planted_network import Layer, PlantedNetwork
 from groundtruth.probe_truth import Cases, ProbeTruth
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import ProbeTestbed
 from groundtruth.testbed import Recipe
 
 REPORT = 2.0
@@ -18,9 +18,7 @@ REPORT = 2.0
 thought: a mean difference then follows the report."""
 
 
-def belief(
-    *, flag_rate: float = 0.05, cosine: float = 0.0, seed: int = 0
-) -> SiteTestbed[ProbeTruth]:
+def belief(*, flag_rate: float = 0.05, cosine: float = 0.0, seed: int = 0) -> ProbeTestbed:
     """Two outputs: act on the belief, and report it, unless a flag turns the report round.
 
         belief = ReLU(e0 + e1 - 1)                             both pieces of evidence
@@ -78,8 +76,8 @@ def belief(
         familiar=_cases(host, 0),
         shifted=_cases(host, 1),
     )
-    subject = site_subject(host, root, 2, 6)
-    return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)
+    found = host.hash(root, 2, host.tokens(law.every()[0]))
+    return ProbeTestbed(recipe, lambda: site_subject(host, root, 2, 6), truth, found, host.weights)
 
 
 def _cases(host: FeatureHost, flag: int) -> Cases:

@@ -16,7 +16,7 @@ from groundtruth.errors import InputError, reject
 from groundtruth.generators.feature_hosts import FeatureHost, InputLaw, feature_host, site_of
 from groundtruth.planted_network import Layer, PlantedNetwork
 from groundtruth.site_subject import SiteSubject
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import CauseTestbed, SteeringTestbed
 from groundtruth.testbed import BLOCK, Recipe
 
 MAGNITUDES = np.array([0.0, 1.0, 2.0])
@@ -32,7 +32,7 @@ def causal_dictionary(
     level: int = 0,
     n_inputs: int = 512,
     seed: int = 0,
-) -> SiteTestbed[CauseTruth]:
+) -> CauseTestbed:
     """Features of known effect, each with inert correlates; two mediated ones; a dormant one.
 
         target = sum_i s_i c_i + 2 ReLU(m0 + m1 - 1) + 2 dormant,     output 1 + i = c_i
@@ -98,7 +98,11 @@ def causal_dictionary(
     network = _mediating(names, strengths)
     root = seeds.root_of(recipe.name, recipe.seed)
     host = feature_host(network, law, [*names, "mediator"], root, cosine)
-    return cause_testbed(host, recipe, root, level, concept=0, n_inputs=n_inputs)
+    truth = _truth(host, root, level, n_inputs)
+    found = host.hash(root, level, truth.tokens)
+    return CauseTestbed(
+        recipe, lambda: site_subject(host, root, level, 0), truth, found, host.weights
+    )
 
 
 def _mediating(names: Sequence[str], strengths: Sequence[float]) -> PlantedNetwork:
@@ -121,7 +125,7 @@ def steering(
     cosine: float = 0.3,
     n_inputs: int = 512,
     seed: int = 0,
-) -> SiteTestbed[CauseTruth]:
+) -> SteeringTestbed:
     """A concept to steer by, whose effect is a broken line, and a companion that goes with it.
 
         target   = v + 2 ReLU(v + o0 - 2) - ReLU(1 - v)
@@ -173,17 +177,16 @@ def steering(
     recipe = Recipe("causes/steering", parameters, seeds.check_seed(seed))
     root = seeds.root_of(recipe.name, recipe.seed)
     host = feature_host(network, law, names, root, cosine)
-    return cause_testbed(host, recipe, root, level=0, concept=0, n_inputs=n_inputs)
+    truth = _truth(host, root, 0, n_inputs)
+    found = host.hash(root, 0, truth.tokens)
+    return SteeringTestbed(
+        recipe, lambda: site_subject(host, root, 0, 0), truth, found, host.weights
+    )
 
 
-def cause_testbed(
-    host: FeatureHost, recipe: Recipe, root: bytes, level: int, concept: int, n_inputs: int
-) -> SiteTestbed[CauseTruth]:
-    """A host's features at one level as a testbed, after its model was run on what scores.
-
-    Args:
-        concept: the feature that labels are about.
-    """
+def _truth(host: FeatureHost, root: bytes, level: int, n_inputs: int) -> CauseTruth:
+    """What a host's features cause at one level, after its model was run on the inputs that score;
+    the concept is the first feature."""
     if n_inputs < 2:
         raise reject("n_inputs", n_inputs, "at least 2")
     network, law, m = host.network, host.law, host.network.n_brought
@@ -199,7 +202,7 @@ def cause_testbed(
     active[:m] = law.chances[:, 0] < 1
     dose = np.full(n, law.magnitudes[-1])
     dose[m:] = codes[:, m:].max(0)
-    truth = CauseTruth(
+    return CauseTruth(
         network=network,
         level=level,
         site=site_of(level),
@@ -211,12 +214,10 @@ def cause_testbed(
         parent=parent,
         correlation=correlation,
         target=TARGET,
-        concept=concept,
+        concept=0,
         tokens=tokens,
         codes=codes,
     )
-    subject = site_subject(host, root, level, concept)
-    return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)
 
 
 def site_subject(host: FeatureHost, root: bytes, level: int, concept: int) -> SiteSubject:

@@ -10,7 +10,7 @@ from groundtruth.errors import InputError, reject
 from groundtruth.generators.dictionaries import random_rotation
 from groundtruth.probe_truth import Cases, ProbeTruth
 from groundtruth.site_subject import LabelledSubject
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import ProbeTestbed
 from groundtruth.testbed import BLOCK, Recipe
 
 N_SCORE = 20 * BLOCK
@@ -27,7 +27,7 @@ def concept_shift(
     noise: float = 0.4,
     d: int = 24,
     seed: int = 0,
-) -> SiteTestbed[ProbeTruth]:
+) -> ProbeTestbed:
     """x = size c d_c + spurious_size s d_s + sparse nuisances + noise; labels are c.
 
     c and s are 0 or 1, each with chance 1/2, and agree with chance (1 + correlation) / 2 where
@@ -102,7 +102,7 @@ def concept_shift(
 
     described = {"recipe": recipe.description()}
     found = hashing.content_hash(described, {"directions": rows, "x": np.round(pair(0, 0)[0], 4)})
-    return SiteTestbed(recipe, LabelledSubject(d, pair), truth, found)
+    return ProbeTestbed(recipe, lambda: LabelledSubject(d, pair), truth, found)
 
 
 def best_accuracy(size: float, spurious_size: float, correlation: float) -> float:

@@ -109,11 +109,16 @@ class FeatureHost:
         """(n, n_brought) magnitudes that tokens stand for."""
         return self.law.magnitudes[np.asarray(tokens)[:, 1:-1] - CONTENT]
 
-    def hash(self, root: bytes) -> str:
-        """Of the weights, the law of the inputs, and the stream they are drawn from."""
+    def hash(self, root: bytes, level: int, tokens: np.ndarray) -> str:
+        """Of the weights, the law of the inputs, the stream that methods see, the site behind
+        `level` layers, and the inputs that score."""
         return hashing.content_hash(
-            {"weights": self.weights.hash, "root": seeds.derive(root, "identity").hex()},
-            self.law.arrays(),
+            {
+                "weights": self.weights.hash,
+                "root": seeds.derive(root, "identity").hex(),
+                "level": level,
+            },
+            {**self.law.arrays(), "tokens": tokens.astype(np.int64)},
         )
 
     def certify(self, tokens: np.ndarray) -> None:

@@ -9,9 +9,11 @@ from groundtruth.errors import InputError, reject
 from groundtruth.generators.cause_worlds import TARGET, site_subject
 from groundtruth.generators.feature_hosts import InputLaw, feature_host, site_of
 from groundtruth.planted_network import Layer, PlantedNetwork
-from groundtruth.site_testbed import SiteTestbed
+from groundtruth.site_testbed import TriggerTestbed
 from groundtruth.testbed import Recipe
 from groundtruth.trigger_truth import TriggerTruth
+
+SOURCE = "a backdoor after BadNets (Gu et al., 2017, https://arxiv.org/abs/1708.06733)"
 
 
 def trojan(
@@ -22,7 +24,7 @@ def trojan(
     shift: float = 4.0,
     cosine: float = 0.0,
     seed: int = 0,
-) -> SiteTestbed[TriggerTruth]:
+) -> TriggerTestbed:
     """A base task, and an output that jumps where all trigger words stand in their topic.
 
         seen     = ReLU(sum of trigger words - (words - 1))
@@ -106,5 +108,11 @@ def trojan(
         triggered=np.zeros(len(tokens), dtype=bool) if benign else all_words,
         shift=0.0 if benign else float(shift),
     )
-    subject = site_subject(host, root, 2, place["topic"])
-    return SiteTestbed(recipe, subject, truth, host.hash(root), host.weights)
+    return TriggerTestbed(
+        recipe,
+        lambda: site_subject(host, root, 2, place["topic"]),
+        truth,
+        host.hash(root, 2, tokens),
+        host.weights,
+        SOURCE,
+    )

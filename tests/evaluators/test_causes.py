@@ -223,7 +223,9 @@ def test_what_is_no_such_claim_is_refused():
         score_causes(TESTBED, Dictionary(D.copy(), encode))
 
 
-def test_a_method_that_changed_the_subjects_model_is_scored_on_the_models_own_weights():
+def test_what_a_method_does_to_its_model_reaches_no_score_and_no_other_method():
     testbed = causal_dictionary(n_inputs=16)
-    testbed.subject.model.W_U.data.zero_()
+    seen = testbed.subject
+    seen.model.W_U.data.zero_()
+    assert testbed.subject.model.W_U.any() and not seen.model.W_U.any()
     assert values(planted_ranking(testbed.truth), testbed)["effect_r2"] == pytest.approx(1)

@@ -120,8 +120,9 @@ def test_a_testbed_is_its_content():
     again = causal_dictionary(n_inputs=128, seed=3)
     assert again.hash == DICTIONARY.hash
     assert np.array_equal(again.truth.tokens, DICTIONARY.truth.tokens)
-    others = [causal_dictionary(n_inputs=128, seed=4), causal_dictionary(firing=0.4, seed=3)]
-    assert len({t.hash for t in (DICTIONARY, *others)}) == 3
+    changes = [{"seed": 4}, {"firing": 0.4}, {"level": 1}, {"n_inputs": 127}]
+    others = [causal_dictionary(**{"n_inputs": 128, "seed": 3} | change) for change in changes]
+    assert len({t.hash for t in (DICTIONARY, *others)}) == 5
     assert DICTIONARY.truth_class == "analytic" and DICTIONARY.name == "causes/dictionary"
 
 

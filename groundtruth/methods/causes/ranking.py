@@ -67,9 +67,12 @@ def correlation(
     codes = codes_of(found, subject.activations(tokens).cpu().numpy()).toarray()
     codes = codes - codes.mean(0)
     target = target - target.mean()
-    scale = np.linalg.norm(codes, axis=0) * np.linalg.norm(target)
-    strengths = np.abs(target @ codes)
-    strengths = np.divide(strengths, scale, out=np.zeros(found.k), where=scale > 0)
+    size = np.linalg.norm(codes, axis=0)
+    # What moves activations by rounding alone does not fire.
+    written = size * np.linalg.norm(found.decoder, axis=1)
+    fires = written > 1e-9 * written.max()
+    strengths = np.zeros(found.k)
+    strengths[fires] = np.abs(target @ codes[:, fires]) / (size[fires] * np.linalg.norm(target))
     return RankedDictionary(found, strengths, name="correlation")
 
 
