@@ -6,7 +6,10 @@ the same at length 1 and z_j its code,
     ablate: x' = x - z_j W_j      against do(a_i := 0)
     steer:  x' = x + dose_i u_j   against do(a_i := a_i + dose_i)
 
-where dose_i is the largest activity that feature i has. What the model's outputs change by is
+    swap:   x' = x + (z_j(other input) - z_j) W_j    against do(a_i := a_i of the other input)
+
+where dose_i is the largest activity that feature i has, and the other input is the one half a list
+further on. What the model's outputs change by is
 Delta; what they should change by, Delta*, is the planted network's closed form. A feature without
 a latent has Delta = 0.
 """
@@ -49,7 +52,9 @@ class Effects:
 
     Fields:
         latent: (n_features,) the latent of each feature, -1 for none.
-        ablated, steered: (n_features, n, n_outputs) Delta; None where there are no codes.
+        ablated, swapped, steered: (n_features, n, n_outputs) Delta; None without codes.
+        alone, without: (n, n_outputs) where the strongest latents, as many as features act, are all
+            that is left, and where they alone are ablated; None without codes or ranks.
         readings: (n_features, n_features) |change of code i'| per unit of the latent of feature i.
         strengths: (n_features,) as claimed for the latent; None where latents are not ranked.
     """
@@ -57,22 +62,30 @@ class Effects:
     truth: CauseTruth
     latent: np.ndarray
     ablated: np.ndarray | None
+    swapped: np.ndarray | None
     steered: np.ndarray
+    alone: np.ndarray | None
+    without: np.ndarray | None
     readings: np.ndarray
     strengths: np.ndarray | None
 
+
+_NO_CODES = "the explanation has no codes; pass encode= to gt.Dictionary"
+_NO_RANKS = "the latents are not ranked; return a RankedDictionary"
 
 Score = Callable[[Effects], np.ndarray]
 _SCORES: dict[str, tuple[Metric, Score]] = {}
 
 
-def _metric(name: str, range: tuple[float, float], direction: Direction = "max"):
-    """Enter a function that gives one number per feature, NaN where it says nothing."""
+def _metric(
+    name: str, range: tuple[float, float], direction: Direction = "max", unit: str = "feature"
+):
+    """Enter a function that gives one number per feature, NaN where it says nothing; or just one."""
 
     def enter(function: Score) -> Score:
         summary = (function.__doc__ or "").strip().split("\n")[0]
         _SCORES[name] = (
-            Metric(f"causal.{name}", 1, summary, direction, range, "feature"),
+            Metric(f"causal.{name}", 1, summary, direction, range, unit),
             function,
         )
         return function
@@ -196,6 +209,36 @@ def dormant_r2(e: Effects) -> np.ndarray:
     return _spread(e, dormant, lambda i: _agreement(e.steered[i], _steered(e, i)))
 
 
+@_metric("iia", UNIT)
+def iia(e: Effects) -> np.ndarray:
+    """share of pairs with Delta* != 0 on which |Delta - Delta*| < |Delta| under swapping, over
+    acting features.
+
+    Outputs end nearer to the planted outcome than to where they were: interchange intervention
+    accuracy on discriminating pairs, for outputs that are numbers.
+    """
+    if e.swapped is None:
+        raise Undefined(_NO_CODES)
+    swapped, acting = e.swapped, e.truth.of_kind("causal", "mediated")
+    return _spread(e, acting, lambda i: _nearer(swapped[i], e.truth.swapped(i)))
+
+
+@_metric("sufficiency", REAL, "target", "input")
+def sufficiency(e: Effects) -> np.ndarray:
+    """(m(C) - m(0)) / (m(M) - m(0)), m being the mean target: 1 is right.
+
+    C is what the strongest latents, as many as features act, write without the rest; M the whole
+    model; 0 the model with all acting features ablated.
+    """
+    return _share_of_target(e, e.alone, kept=True)
+
+
+@_metric("necessity", REAL, "target", "input")
+def necessity(e: Effects) -> np.ndarray:
+    """(m(M) - m(M - C)) / (m(M) - m(0)), as sufficiency, with C ablated: 1 is right."""
+    return _share_of_target(e, e.without, kept=False)
+
+
 @_metric("specificity", UNIT)
 def specificity(e: Effects) -> np.ndarray:
     """1 - sum over i' != i of |change of a_i'| / sum of all, by the planted readouts, per latent.
@@ -281,21 +324,32 @@ def _effects(
     if dictionary.encode is not None:
         codes = codes_of(dictionary, x).toarray().astype(np.float64)
     none = np.zeros_like(intact)
-    ablated, steered = [], []
+    ablated, swapped, steered = [], [], []
     for i, j in enumerate(latent):
         if codes is not None:
-            ablated.append(none if j < 0 else moved_by(-codes[:, [j]] * rows[j]))
+            z = codes[:, [max(j, 0)]]
+            ablated.append(none if j < 0 else moved_by(-z * rows[j]))
+            other = z[truth.partners]
+            swapped.append(none if j < 0 else moved_by((other - z) * rows[j]))
         sign = -1.0 if j >= 0 and dictionary.signed and units[j] @ truth.directions[i] < 0 else 1.0
         steered.append(none if j < 0 else moved_by(sign * truth.dose[i] * units[[j]]))
-    strengths = None
+    strengths = alone = without = None
     if isinstance(claim, RankedDictionary):
         strengths = np.where(latent >= 0, claim.strengths[latent], -np.inf)
+        if codes is not None:
+            top = claim.order[: len(truth.of_kind("causal", "mediated"))]
+            written = codes[:, top] @ rows[top]
+            alone = intact + moved_by(written + dictionary.bias - x)
+            without = intact + moved_by(-written)
     readings = np.where(latent[:, None] >= 0, np.abs(units[latent] @ truth.readouts), 0.0)
     return Effects(
         truth,
         latent,
         None if codes is None else np.stack(ablated),
+        None if codes is None else np.stack(swapped),
         np.stack(steered),
+        alone,
+        without,
         readings,
         strengths,
     )
@@ -366,13 +420,13 @@ def _spread(e: Effects, features: np.ndarray, value: Callable[[int], float]) -> 
 
 def _ablated(e: Effects) -> np.ndarray:
     if e.ablated is None:
-        raise Undefined("the explanation has no codes; pass encode= to gt.Dictionary")
+        raise Undefined(_NO_CODES)
     return e.ablated
 
 
 def _strengths(e: Effects) -> np.ndarray:
     if e.strengths is None:
-        raise Undefined("the latents are not ranked; return a RankedDictionary")
+        raise Undefined(_NO_RANKS)
     return e.strengths
 
 
@@ -397,6 +451,28 @@ def _over_decoys(e: Effects, sizes: np.ndarray, correlation: float | None) -> np
         1
     ) / 2
     return _spread(e, acting, lambda i: float(beaten[i]))
+
+
+def _share_of_target(e: Effects, outputs: np.ndarray | None, *, kept: bool) -> np.ndarray:
+    """(1,) the share of the mean target that the outputs keep, or lack."""
+    if outputs is None:
+        raise Undefined(_NO_RANKS if e.strengths is None else _NO_CODES)
+    truth, target = e.truth, e.truth.target
+    everything = truth.network.outputs(truth.codes, truth.level)[:, target]
+    codes = truth.codes.copy()
+    codes[:, truth.of_kind("causal", "mediated")] = 0
+    caused = everything - truth.network.outputs(codes, truth.level)[:, target]
+    if abs(caused.mean()) < 3 * caused.std() / math.sqrt(len(caused)):
+        raise Undefined(f"m(M) - m(0) is within three standard errors of 0 on {len(caused)} inputs")
+    lost = float((everything - outputs[:, target]).mean() / caused.mean())
+    return np.array([1 - lost if kept else lost])
+
+
+def _nearer(delta: np.ndarray, planted: np.ndarray) -> float:
+    """The share of rows that moved, and should, by more than they are off."""
+    moved = np.linalg.norm(planted, axis=1) > 0
+    near = np.linalg.norm(delta - planted, axis=1) < np.linalg.norm(delta, axis=1)
+    return float(near[moved].mean()) if moved.any() else math.nan
 
 
 def _cosine(delta: np.ndarray, planted: np.ndarray) -> float:

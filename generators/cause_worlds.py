@@ -240,4 +240,4 @@ def site_subject(host: FeatureHost, root: bytes, level: int, concept: int) -> Si
         return network.codes(host.brought(given), last)[:, concept] > 0
 
     model = Transformer(host.weights, torch.float64)
-    return SiteSubject(model, site_of(level), TARGET, tokens, rows, labels)
+    return SiteSubject(model, site_of(level), TARGET, tokens, labels, rows)

@@ -106,6 +106,18 @@ class CauseTruth:
         changed[:, feature] += amount
         return self.network.change(self.codes, changed, self.level)
 
+    @cached_property
+    def partners(self) -> np.ndarray:
+        """(n,) the input that each is paired with: half the list further on."""
+        n = len(self.tokens)
+        return (np.arange(n) + n // 2) % n
+
+    def swapped(self, feature: int) -> np.ndarray:
+        """(n, n_outputs) the same under do(a_feature := that of the partner)."""
+        changed = self.codes.copy()
+        changed[:, feature] = self.codes[self.partners, feature]
+        return self.network.change(self.codes, changed, self.level)
+
     def breakpoints(self, feature: int) -> np.ndarray:
         """(n, n_neurons) amounts at which a neuron that reads the feature starts or stops; NaN for
         neurons that do not read it. Between them the outputs are straight lines in the amount.

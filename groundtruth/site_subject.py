@@ -47,15 +47,17 @@ class LabelledSubject(ActivationSubject):
 
 
 class SiteSubject(LabelledSubject):
-    """A model, the site and position whose activations are asked about, and its inputs.
+    """A model, the site whose activations are asked about, and its inputs.
+
+    Args:
+        tokens: (seed, block) -> the training inputs of a block of 1,024.
+        labels: inputs -> whether each shows the concept.
+        rows: inputs -> what `activations` gives for them, where that is known without a run.
 
     Fields:
         model: the transformer, in torch and float64.
         site: a hook site of the residual stream; activations are those of the last position.
         target: which output is the behaviour in question; the others should be left alone.
-
-    Many activations are drawn by `sample`, `batches` and `labelled`, which need not run the model
-    where what it would give is known; `activations` and `outputs` run it.
     """
 
     __slots__ = ("_labels", "_tokens", "model", "site", "target")
@@ -66,12 +68,13 @@ class SiteSubject(LabelledSubject):
         site: str,
         target: int,
         tokens: Callable[[int, int], np.ndarray],
-        rows: Callable[[np.ndarray], np.ndarray],
         labels: Labels,
+        rows: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         def pair(seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
             given = tokens(seed, block)
-            return rows(given), labels(given)
+            x = self.activations(given).cpu().numpy() if rows is None else rows(given)
+            return x, labels(given)
 
         super().__init__(model.W_E.shape[1], pair)
         self.model, self.site, self.target = model, site, target

@@ -60,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "site_testbed",
         "vectors",
         "ranked_dictionary",
+        "latent_edits",
         "steering_vector",
         "probe",
         "backdoor",

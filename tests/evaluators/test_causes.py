@@ -79,8 +79,11 @@ def test_order_and_scale_of_latents_and_latents_that_do_nothing_do_not_count():
     assert values(flipped) == pytest.approx(expected)
     # Junk that points where no feature does.
     more = linear(np.concatenate([D, UNUSED]), np.concatenate([R, UNUSED.T], axis=1))
-    strengths = np.concatenate([PLANTED.strengths, np.full(len(UNUSED), 9.0)])
-    assert values(RankedDictionary(more, strengths)) == pytest.approx(expected)
+    last, first = (np.append(PLANTED.strengths, np.full(len(UNUSED), s)) for s in (-1.0, 9.0))
+    assert values(RankedDictionary(more, last)) == pytest.approx(expected)
+    # Ranked before causes, it takes their places.
+    taken = values(RankedDictionary(more, first))
+    assert taken["sufficiency"] < 0.9 and taken["necessity"] < 0.9
 
 
 def test_half_cause_and_half_correlate_steers_by_root_half():
@@ -229,3 +232,42 @@ def test_what_a_method_does_to_its_model_reaches_no_score_and_no_other_method():
     seen.model.W_U.data.zero_()
     assert testbed.subject.model.W_U.any() and not seen.model.W_U.any()
     assert values(planted_ranking(testbed.truth), testbed)["effect_r2"] == pytest.approx(1)
+
+
+def test_the_strongest_latents_carry_what_their_features_cause():
+    # Of three equal causes that fire alike, two of five places taken by decoys leave three parts.
+    testbed = causal_dictionary(strengths=(1.0, 1.0), correlations=(0.9,), n_inputs=512)
+    truth = testbed.truth
+    planted = planted_ranking(truth)
+    assert truth.names == ("c0", "c0~0.9", "c1", "c1~0.9", "m0", "m1", "dormant")
+    # The four strongest are now c0, c1 and the decoys.
+    strengths = np.array([4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0])
+    found = score_causes(testbed, RankedDictionary(planted.dictionary, strengths))
+    c = truth.codes[:, [0, 2]].sum(1)
+    total = truth.network.outputs(truth.codes)[:, 0]
+    share = c.mean() / total.mean()
+    assert found["causal.sufficiency"].value == pytest.approx(share)
+    assert found["causal.necessity"].value == pytest.approx(share)
+    assert 0.3 < share < 0.8
+
+
+def test_swapping_counts_pairs_that_should_move_and_a_latent_that_does_nothing_moves_none():
+    silent = Dictionary(D.copy(), lambda x: np.zeros((len(x), len(D))))
+    assert score_causes(TESTBED, silent)["causal.iia"].value == 0
+    half = score_causes(TESTBED, linear(D, 0.4 * R))["causal.iia"].evidence["per_unit"]
+    more = score_causes(TESTBED, linear(D, 0.6 * R))["causal.iia"].evidence["per_unit"]
+    causal = TRUTH.of_kind("causal")
+    # Linear effects: a share below one half ends nearer to where it began.
+    assert (half[causal] == 0).all() and (more[causal] == 1).all()
+
+
+def test_targets_that_cancel_have_no_share():
+    p, a = np.array([0.7, 0.15, 0.15]), np.arange(3.0)
+    gate = p @ np.maximum(a[:, None] + a - 1, 0) @ p
+    testbed = causal_dictionary(strengths=(-2 * gate / (p @ a),), correlations=(0.9,))
+    found = score_causes(testbed, planted_ranking(testbed.truth))
+    for name in ("sufficiency", "necessity"):
+        assert found[f"causal.{name}"].reason == (
+            "m(M) - m(0) is within three standard errors of 0 on 512 inputs"
+        )
+    assert found["causal.rank_gap"].value == 1
