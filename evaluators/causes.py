@@ -80,7 +80,7 @@ _SCORES: dict[str, tuple[Metric, Score]] = {}
 def _metric(
     name: str, range: tuple[float, float], direction: Direction = "max", unit: str = "feature"
 ):
-    """Enter a function that gives one number per feature, NaN where it says nothing; or just one."""
+    """Enter a function that gives one number per feature, NaN where it says nothing; or one."""
 
     def enter(function: Score) -> Score:
         summary = (function.__doc__ or "").strip().split("\n")[0]
