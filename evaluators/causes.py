@@ -259,9 +259,7 @@ def inert(e: Effects) -> np.ndarray:
     Not to be read alone: a latent that does nothing, or a feature without one, is silent too.
     """
     target, truth = e.truth.target, e.truth
-    limit = EPSILON * max(
-        np.abs(truth.ablated(i)[:, target]).max() for i in truth.of_kind("causal", "mediated")
-    )
+    limit = EPSILON * max(np.abs(truth.ablated(i)[:, target]).max() for i in truth.acting)
     still = np.abs(_ablated(e)[:, :, target]) < limit
     return _spread(e, truth.of_kind("inert"), lambda i: float(still[i].mean()))
 
@@ -337,7 +335,7 @@ def _effects(
     if isinstance(claim, RankedDictionary):
         strengths = np.where(latent >= 0, claim.strengths[latent], -np.inf)
         if codes is not None:
-            top = claim.order[: len(truth.of_kind("causal", "mediated"))]
+            top = claim.order[: len(truth.acting)]
             written = codes[:, top] @ rows[top]
             alone = intact + moved_by(written + dictionary.bias - x)
             without = intact + moved_by(-written)
@@ -444,7 +442,7 @@ def _over_decoys(e: Effects, sizes: np.ndarray, correlation: float | None) -> np
     decoys = e.truth.parent >= 0
     if correlation is not None:
         decoys &= np.isclose(e.truth.correlation, correlation)
-    acting = e.truth.of_kind("causal", "mediated")
+    acting = e.truth.acting
     if not decoys.any() or not len(acting):
         raise Undefined("no such decoys are planted")
     beaten = (sizes[:, None] > sizes[decoys]).mean(1) + (sizes[:, None] == sizes[decoys]).mean(
@@ -460,7 +458,7 @@ def _share_of_target(e: Effects, outputs: np.ndarray | None, *, kept: bool) -> n
     truth, target = e.truth, e.truth.target
     everything = truth.network.outputs(truth.codes, truth.level)[:, target]
     codes = truth.codes.copy()
-    codes[:, truth.of_kind("causal", "mediated")] = 0
+    codes[:, truth.acting] = 0
     caused = everything - truth.network.outputs(codes, truth.level)[:, target]
     if abs(caused.mean()) < 3 * caused.std() / math.sqrt(len(caused)):
         raise Undefined(f"m(M) - m(0) is within three standard errors of 0 on {len(caused)} inputs")

@@ -11,13 +11,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActivationSubject": "groundtruth.testbed",
+    "Backdoor": "groundtruth.backdoor",
     "Dictionary": "groundtruth.explanation",
     "FeatureTruth": "groundtruth.truth",
     "GroundtruthError": "groundtruth.errors",
     "Monitor": "groundtruth.monitor",
+    "Probe": "groundtruth.probe",
+    "RankedDictionary": "groundtruth.ranked_dictionary",
     "Report": "groundtruth.report",
     "Result": "groundtruth.result",
     "Scoring": "groundtruth.score_data",
+    "SteeringVector": "groundtruth.steering_vector",
     "Testbed": "groundtruth.testbed",
     "agreement": "groundtruth.consistency",
     "build": "groundtruth.catalogue",

@@ -94,6 +94,13 @@ class CauseTruth:
         """Numbers of the features of these kinds."""
         return np.flatnonzero([kind in kinds for kind in self.kinds])
 
+    @cached_property
+    def acting(self) -> np.ndarray:
+        """Numbers of the features that move the target where they are ablated."""
+        candidates = self.of_kind("causal", "mediated")
+        moves = [self.ablated(i)[:, self.target].any() for i in candidates]
+        return candidates[np.array(moves, dtype=bool)]
+
     def ablated(self, feature: int) -> np.ndarray:
         """(n, n_outputs) what the outputs change by on `tokens` under do(a_feature := 0)."""
         changed = self.codes.copy()

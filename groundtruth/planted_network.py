@@ -112,7 +112,9 @@ class PlantedNetwork:
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse another shape, or numbers that are not finite; freeze the array."""
     if array.shape != shape:
         raise InputError(f"{name}: expected shape {shape}, got {array.shape}.")
     if array.dtype != np.float64 or not np.isfinite(array).all():
         raise InputError(f"{name}: expected finite float64 numbers, got {array.dtype}.")
+    array.setflags(write=False)

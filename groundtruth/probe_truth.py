@@ -62,6 +62,15 @@ class ProbeTruth:
     familiar: Cases
     shifted: Cases
 
+    def __post_init__(self) -> None:
+        for name in ("direction", "rival_direction"):
+            if abs(np.linalg.norm(getattr(self, name)) - 1) > 1e-9:
+                raise InputError(f"{name}: expected a unit vector (d,).")
+        if abs(self.direction @ self.readout - 1) > 1e-9:
+            raise InputError("readout: expected direction @ readout to be 1.")
+        for array in (self.direction, self.rival_direction, self.readout, self.rival_readout):
+            array.setflags(write=False)
+
     @property
     def d(self) -> int:
         """Activation width."""
