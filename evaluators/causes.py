@@ -30,7 +30,7 @@ from groundtruth.errors import ExplanationError, Undefined
 from groundtruth.evaluators.registry import REAL, UNIT
 from groundtruth.explanation import Dictionary
 from groundtruth.inference.assignment import assign_directions
-from groundtruth.models.site_edits import read_site, run_edited
+from groundtruth.models.site_edits import EditedRuns
 from groundtruth.models.transformer import Transformer
 from groundtruth.outputs import codes_of
 from groundtruth.ranked_dictionary import RankedDictionary
@@ -39,7 +39,7 @@ from groundtruth.site_testbed import CauseTestbed, SteeringTestbed
 
 SIGNED_UNIT = (-1.0, 1.0)
 UP_TO_ONE = (-math.inf, 1.0)
-FLOOR_DRAWS, FLOOR_INPUTS = 10, 64
+FLOOR_DRAWS, FLOOR_INPUTS = 20, 64
 EPSILON = 1e-3
 """An effect below this share of the target's largest planted effect counts as none."""
 CORRELATIONS = (0.3, 0.6, 0.9)
@@ -103,7 +103,7 @@ def score_causes(
         claim: latents at the site; ranked by claimed effect if that is claimed.
 
     Returns:
-        Results by id. Floors are means over 10 random dictionaries of equal width with codes
+        Results by id. Floors are means over 20 random dictionaries of equal width with codes
         ReLU(x u_j), matched to features as the claim is, and 1/2 for the areas under a curve;
         ceilings are the planted dictionary's, ranked by planted effect.
 
@@ -310,13 +310,12 @@ def _effects(
     found = assign_directions(truth.directions, units, absolute=dictionary.signed)
     latent = np.full(len(truth.names), -1)
     latent[found.truth] = found.latent
-    tokens = torch.tensor(truth.tokens)
-    x = read_site(model, truth.site, tokens).numpy()
-    intact = run_edited(model, truth.site, tokens, lambda x: x).numpy()
+    runs = EditedRuns(model, truth.site, torch.tensor(truth.tokens))
+    x, intact = runs.x.numpy(), runs.intact.numpy()
 
     def moved_by(change: np.ndarray) -> np.ndarray:
         edit = torch.from_numpy(np.ascontiguousarray(change))
-        return run_edited(model, truth.site, tokens, lambda x: x + edit).numpy() - intact
+        return runs.outputs(lambda x: x + edit).numpy() - intact
 
     codes = None
     if dictionary.encode is not None:

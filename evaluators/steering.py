@@ -17,7 +17,7 @@ from groundtruth import seeds
 from groundtruth.cause_truth import CauseTruth
 from groundtruth.errors import ExplanationError
 from groundtruth.evaluators.registry import REAL
-from groundtruth.models.site_edits import run_edited
+from groundtruth.models.site_edits import EditedRuns
 from groundtruth.result import Metric, Result
 from groundtruth.site_testbed import CauseTestbed, SteeringTestbed
 from groundtruth.steering_vector import SteeringVector
@@ -123,13 +123,10 @@ def effect_curve(
     testbed: CauseTestbed | SteeringTestbed, direction: np.ndarray, doses: np.ndarray
 ) -> np.ndarray:
     """(dose, n, n_outputs) what the model's outputs change by as doses of a vector are added."""
-    site, tokens = testbed.truth.site, torch.tensor(testbed.truth.tokens)
-    intact = run_edited(testbed.model, site, tokens, lambda x: x)
+    edited = EditedRuns(testbed.model, testbed.truth.site, torch.tensor(testbed.truth.tokens))
     vector = torch.tensor(direction)
-    runs = [
-        run_edited(testbed.model, site, tokens, lambda x, t=float(t): x + t * vector) for t in doses
-    ]
-    return (torch.stack(runs) - intact).numpy()
+    runs = [edited.outputs(lambda x, t=float(t): x + t * vector) for t in doses]
+    return (torch.stack(runs) - edited.intact).numpy()
 
 
 def _values(testbed: CauseTestbed | SteeringTestbed, claim: SteeringVector) -> dict[str, float]:

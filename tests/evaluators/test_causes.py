@@ -61,9 +61,9 @@ def test_random_dictionaries_lie_at_the_floor():
     found = [score_causes(TESTBED, random_ranked(TRUTH.d, 16, seed)) for seed in range(100, 112)]
     for id, first in found[0].items():
         drawn = np.array([scores[id].value for scores in found])
-        # Floors are means of 10 draws, on fewer inputs; these of 12. Four standard errors of the
+        # Floors are means of 20 draws, on fewer inputs; these of 12. Four standard errors of the
         # difference, over 14 scores that go together: a false alarm in about 1,000.
-        error = drawn.std(ddof=1) * math.sqrt(1 / 10 + 1 / 12)
+        error = drawn.std(ddof=1) * math.sqrt(1 / 20 + 1 / 12)
         assert abs(drawn.mean() - first.floor) < 4 * error + 0.02, id
 
 
