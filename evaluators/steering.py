@@ -141,8 +141,7 @@ def _values(testbed: CauseTestbed | SteeringTestbed, claim: SteeringVector) -> d
     size = (planted[..., on] ** 2).sum()
     return {
         COSINE.id: float(own),
-        # Of equals, the middle.
-        RANK.id: float(1 + (cosines > own).sum() + ((cosines == own).sum() - 1) / 2),
+        RANK.id: float(1 + (cosines > own).sum()),
         CURVE.id: float(np.sqrt((error[..., on] ** 2).sum() / size)),
         SIDE.id: float(np.sqrt((error[..., ~on] ** 2).sum() / size)),
         GAIN.id: float((moved[..., on] * planted[..., on]).sum() / size),
