@@ -7,6 +7,9 @@ from groundtruth.generators.attention_circuits import (
     ov_incoherent,
     skip_trigrams,
 )
+from groundtruth.generators.beliefs import belief
+from groundtruth.generators.cause_worlds import causal_dictionary, steering
+from groundtruth.generators.concept_shift import concept_shift
 from groundtruth.generators.gates import GATES, gate
 from groundtruth.generators.polytopes import (
     factors,
@@ -26,6 +29,7 @@ from groundtruth.generators.toy_model import ToyModel
 from groundtruth.generators.toy_trained import toy_testbed, trained_toy
 from groundtruth.generators.toy_training import ToyTraining, TrainedToy, train_toy_model
 from groundtruth.generators.toy_worlds import polytope, toy_weights
+from groundtruth.generators.trojans import trojan
 
 __all__ = [
     "GATES",
@@ -40,7 +44,10 @@ __all__ = [
     "ToyModel",
     "ToyTraining",
     "TrainedToy",
+    "belief",
+    "causal_dictionary",
     "certify",
+    "concept_shift",
     "examine",
     "factors",
     "feature_dimensionality",
@@ -54,10 +61,12 @@ __all__ = [
     "save_toy_model",
     "skip_trigrams",
     "sparse",
+    "steering",
     "tegum_product",
     "toy_testbed",
     "toy_weights",
     "train_toy_model",
     "trained_toy",
+    "trojan",
     "vertices",
 ]

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActivationSubject": "groundtruth.testbed",
+    "Backdoor": "groundtruth.backdoor",
     "Circuit": "groundtruth.circuit",
     "CircuitScoring": "groundtruth.trials",
     "CircuitTestbed": "groundtruth.circuit_testbed",
@@ -19,9 +20,12 @@ _HOMES = {
     "FeatureTruth": "groundtruth.truth",
     "GroundtruthError": "groundtruth.errors",
     "Monitor": "groundtruth.monitor",
+    "Probe": "groundtruth.probe",
+    "RankedDictionary": "groundtruth.ranked_dictionary",
     "Report": "groundtruth.report",
     "Result": "groundtruth.result",
     "Scoring": "groundtruth.score_data",
+    "SteeringVector": "groundtruth.steering_vector",
     "Testbed": "groundtruth.testbed",
     "agreement": "groundtruth.consistency",
     "build": "groundtruth.catalogue",

@@ -1,3 +1,4 @@
+from groundtruth.backdoor import Backdoor as Backdoor
 from groundtruth.catalogue import build as build
 from groundtruth.catalogue import testbeds as testbeds
 from groundtruth.circuit import Circuit as Circuit
@@ -12,10 +13,13 @@ from groundtruth.generators.world_files import load_testbed as load_testbed
 from groundtruth.generators.world_files import save_testbed as save_testbed
 from groundtruth.methods.meta import meta_sae as meta_sae
 from groundtruth.monitor import Monitor as Monitor
+from groundtruth.probe import Probe as Probe
+from groundtruth.ranked_dictionary import RankedDictionary as RankedDictionary
 from groundtruth.report import Report as Report
 from groundtruth.result import Result as Result
 from groundtruth.runner import run_suite as run_suite
 from groundtruth.score_data import Scoring as Scoring
+from groundtruth.steering_vector import SteeringVector as SteeringVector
 from groundtruth.stitching import stitch as stitch
 from groundtruth.sweeps import sweep as sweep
 from groundtruth.testbed import ActivationSubject as ActivationSubject
