@@ -33,7 +33,8 @@ class Plan:
 
     Fields:
         values: the variable of each s-op that is planned.
-        clean: copies of variables in which all that should be 0 is exactly 0.
+        clean: copies of variables in which all that should be 0 is exactly 0, and numbers are
+            hardly off.
         sharp: the distance between scores that attention tells apart.
     """
 
