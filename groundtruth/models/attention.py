@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from groundtruth.models.head_layout import pack, side_by_side, unpack
 from groundtruth.models.hooks import HookPoint
-from groundtruth.models.layers import parameter, to_array
+from groundtruth.models.layers import affine, parameter, to_array
 from groundtruth.models.weights import Block, Head
 
 
@@ -31,7 +31,7 @@ class Attention(torch.nn.Module):
 
     def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """q, k, v (batch, head, position, width) of each group of heads."""
-        parts = self.layout.split(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        parts = self.layout.split(affine(x, self.W_QKV, self.b_QKV))
         points = (self.hook_q, self.hook_k, self.hook_v)
         if not any(point.hooked for point in points):
             return parts
@@ -43,7 +43,7 @@ class Attention(torch.nn.Module):
         """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
         scores = [(q @ k.transpose(-1, -2)).add_(mask) for q, k, _ in parts]
         scores = self._through(self.hook_attn_scores, scores, by_position=False)
-        patterns = [score.softmax(-1) for score in scores]
+        patterns = [softmax(score) for score in scores]
         patterns = self._through(self.hook_pattern, patterns, by_position=False)
         return self._through(self.hook_z, [p @ v for p, (_, _, v) in zip(patterns, parts)])
 
@@ -61,7 +61,7 @@ class Attention(torch.nn.Module):
         """What all heads write together, with b_O."""
         rows = [side_by_side(z) for z in zs]
         joined = torch.cat(rows, -1) if len(rows) > 1 else rows[0]
-        return functional.linear(joined, self.W_O.T, self.b_O)
+        return affine(joined, self.W_O, self.b_O)
 
     def weight(self, head: int, letter: int) -> torch.Tensor:
         """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""
@@ -80,7 +80,7 @@ class Attention(torch.nn.Module):
         `parts` holds the projections of rows times batch sequences; `rows` says which are read.
         """
         columns = self.layout.columns(head)[letter]
-        read = functional.linear(x, self.W_QKV[:, columns].T, self.b_QKV[columns])
+        read = affine(x, self.W_QKV[:, columns], self.b_QKV[columns])
         for group, part in zip(self.layout.groups, parts):
             if head in group.heads:
                 by_row = part[letter].unflatten(0, (-1, x.shape[1]))
@@ -101,3 +101,11 @@ class Attention(torch.nn.Module):
 
     def to_heads(self) -> tuple[Head, ...]:
         return unpack(self.layout, to_array(self.W_QKV), to_array(self.b_QKV), to_array(self.W_O))
+
+
+def softmax(scores: torch.Tensor) -> torch.Tensor:
+    """Over keys. Rows that fill no vector register cost torch's own more than they should."""
+    if scores.shape[-1] >= 16:
+        return scores.softmax(-1)
+    raised = (scores - scores.detach().amax(-1, keepdim=True)).exp()
+    return raised / raised.sum(-1, keepdim=True)

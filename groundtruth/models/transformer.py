@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from groundtruth.models.attention import Attention
 from groundtruth.models.hooks import Hook, HookPoint, NamesFilter, attached, chosen, hook_points
-from groundtruth.models.layers import HiddenLayer, make_norm, parameter, to_array, to_norm
+from groundtruth.models.layers import HiddenLayer, affine, make_norm, parameter, to_array, to_norm
 from groundtruth.models.tokens import check_tokens
 from groundtruth.models.weights import Activation, Block, Weights
 
@@ -103,6 +103,7 @@ class Transformer(torch.nn.Module):
         """What tokens and positions write; their sum enters the first block."""
         position = self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
         embed = functional.embedding(tokens, self.W_E)
+        embed = embed.movedim(-1, 0).contiguous().movedim(0, -1)
         return self.hook_embed(embed), self.hook_pos_embed(position)
 
     def mask(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -116,7 +117,7 @@ class Transformer(torch.nn.Module):
 
     def unembed(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs that the last residual vector is read as."""
-        return functional.linear(self.ln_final(x), self.W_U.T, self.b_U)
+        return affine(self.ln_final(x), self.W_U, self.b_U)
 
     def each_block(self) -> list[TransformerBlock]:
         """The blocks, in order."""
