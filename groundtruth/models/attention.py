@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from groundtruth.models.attending import averaged, scores_of, softmax
 from groundtruth.models.head_layout import pack, side_by_side, unpack
 from groundtruth.models.hooks import HookPoint
 from groundtruth.models.layers import affine, parameter, to_array
@@ -41,11 +42,11 @@ class Attention(torch.nn.Module):
         self, parts: list[tuple[torch.Tensor, ...]], mask: torch.Tensor
     ) -> list[torch.Tensor]:
         """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
-        scores = [(q @ k.transpose(-1, -2)).add_(mask) for q, k, _ in parts]
+        scores = [scores_of(q, k).add_(mask) for q, k, _ in parts]
         scores = self._through(self.hook_attn_scores, scores, by_position=False)
         patterns = [softmax(score) for score in scores]
         patterns = self._through(self.hook_pattern, patterns, by_position=False)
-        return self._through(self.hook_z, [p @ v for p, (_, _, v) in zip(patterns, parts)])
+        return self._through(self.hook_z, [averaged(p, v) for p, (_, _, v) in zip(patterns, parts)])
 
     def results(self, zs: list[torch.Tensor]) -> torch.Tensor:
         """What each head writes, (batch, position, head, d_model), without b_O."""
@@ -101,11 +102,3 @@ class Attention(torch.nn.Module):
 
     def to_heads(self) -> tuple[Head, ...]:
         return unpack(self.layout, to_array(self.W_QKV), to_array(self.b_QKV), to_array(self.W_O))
-
-
-def softmax(scores: torch.Tensor) -> torch.Tensor:
-    """Over keys. Rows that fill no vector register cost torch's own more than they should."""
-    if scores.shape[-1] >= 16:
-        return scores.softmax(-1)
-    raised = (scores - scores.detach().amax(-1, keepdim=True)).exp()
-    return raised / raised.sum(-1, keepdim=True)

@@ -37,14 +37,18 @@ class HiddenLayer(torch.nn.Module):
 
 
 def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """x weight + bias, (..., width); in memory the width comes first.
+    """x weight + bias, (..., position, width), of `x` in any layout.
 
-    Products of many rows with a narrow matrix are two to five times as fast that way round, and
-    sums and activations run along the rows.
+    In memory the result has the width first: products of many rows with a narrow matrix are two to
+    five times as fast that way round. Whether batch or position comes last is as in `x`; where the
+    batch does, it is the first of its dimensions.
     """
+    batch_last = x.stride(0) < x.stride(-2)
+    x = x.transpose(0, -2) if batch_last else x
     rows = x.movedim(-1, 0).flatten(1)
-    out = torch.addmm(bias[:, None], weight.T, rows)
-    return out.unflatten(1, x.shape[:-1]).movedim(0, -1)
+    out = torch.addmm(bias.unsqueeze(1), weight.T, rows)
+    out = out.view(weight.shape[1], *x.shape[:-1]).movedim(0, -1)
+    return out.transpose(0, -2) if batch_last else out
 
 
 class Normalisation(torch.nn.Module):
