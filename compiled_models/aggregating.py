@@ -154,7 +154,11 @@ def _copied_bound(plan: Plan, e: Aggregate, x: Variable, chosen: Choosing) -> Bo
         error = x.error + relative * size + 2 * chosen.leak * size
         return Bound(error, chosen.leak + relative, 1)
     error = x.error + relative + chosen.leak
-    return Bound(error, x.total + relative + 2 * chosen.leak, len(x.labels))
+    total = x.total + relative + 2 * chosen.leak
+    given, domain = plan.analysis.domains[e.values], plan.analysis.domains[e]
+    whole = all(value in domain.code for value in (*given.listed, *x.labels[len(given.listed) :]))
+    drift = x.drift + relative if whole else total
+    return Bound(error, total, len(x.labels), drift)
 
 
 def largest(plan: Plan, e: Aggregate, x: Variable) -> float:
@@ -182,7 +186,7 @@ def without_none(plan: Plan, x: Variable, places: int) -> Preferring | None:
     """Keys whose value is None are kept from being chosen."""
     if x.none is None:
         return None
-    return Preferring(x, places * x.total, places, x in plan.clean.values())
+    return Preferring(x, places * x.total, places, plan.is_clean(x))
 
 
 def exact_enough(plan: Plan, e: Aggregate, margin: float, places: int, weight: float) -> Variable:
@@ -197,7 +201,8 @@ def exact_enough(plan: Plan, e: Aggregate, margin: float, places: int, weight: f
     flags = 0.0 if x.none is None else unevenness(plan.sharp * places * x.total)
     anyway = softmax_rounding(plan.n_keys) * largest(plan, e, x)
     noise = anyway + x.error + flags * weight
-    return cleaned(plan, x) if anyway < margin <= 2 * noise else x
+    # A copy would be read with the same blur.
+    return cleaned(plan, x) if not x.blur and anyway < margin <= 2 * noise else x
 
 
 # --- shares that neurons read ------------------------------------------------------------------
@@ -226,19 +231,19 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
     reads = (*chosen.reads, x)
     head = Head(reads, shares, chosen.terms, chosen.scale, bos, preferences, moves, from_bos)
     plan.components.append(head)
-    _read_shares(plan, e, shares, [*values, default] if empty else values, error, most)
+    _read_shares(plan, e, shares, [*values, default] if empty else values, most)
 
 
 def _read_shares(
-    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], error: float, most: int
+    plan: Plan, e: Aggregate, shares: Variable, values: Sequence[object], most: int
 ) -> None:
     """Each of `values` where its share is 1, and None where none is."""
-    domain, start = plan.analysis.domains[e], plan.start
+    domain, start, error = plan.analysis.domains[e], plan.start, shares.error
     none = start + domain.none_code
     low, high = (most - 1) / most + error, 1 - error
     units, worst = [Unit({}, 1.0, {none: 1.0})], 0.0
     for direction, value in zip(shares.directions, values):
-        reading = Reading({direction: 1.0}, 1 + error, 1)
+        reading = Reading({direction: 1.0}, 1 + error, 1, shares.blur)
         step = step_between(reading, low, high, (0.0, 1 + error), up=True)
         units += step.units({start + domain.code[value]: 1.0, none: -1.0})
         worst = max(worst, step.error)

@@ -116,6 +116,8 @@ def _scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.n
 def _factors(term: components.Term) -> tuple[np.ndarray, np.ndarray]:
     """(keys, width) and (queries, width) with wanted = keys @ queries', of the least width that
     tells apart keys that are wanted by different queries, or the reverse."""
+    if term.factors is not None:
+        return term.factors
     by_key, key_of = _distinct(term.wanted)
     by_query, query_of = _distinct(term.wanted.T)
     if len(by_key) <= len(by_query):

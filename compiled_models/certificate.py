@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from groundtruth.compiled_models.batches import (
 from groundtruth.compiled_models.columns import Column
 from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
+from groundtruth.compiled_models.transport import Coding
+from groundtruth.compiled_models.twin_bounds import Held
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import GroundtruthError, reject
 from groundtruth.models import Weights
@@ -97,13 +99,28 @@ class Certificate:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Readout:
+    """How the variables of a twin are read from its residual stream."""
+
+    coding: Coding
+    held: Mapping[str, Held]
+
+
 def certified(
-    analysis: Analysis, layout: Layout, weights: Weights, *, n: int | None, seed: int
+    analysis: Analysis,
+    layout: Layout,
+    weights: Weights,
+    *,
+    n: int | None,
+    seed: int,
+    readout: Readout | None = None,
 ) -> Certificate:
     """The certificate of `weights` as a torch model in float32.
 
     Args:
         n: how many sequences to try; as many as `WORK` allows if None.
+        readout: of a twin; None where each direction of the layout is an axis.
 
     Raises:
         Disagreement: the model and the interpreter disagree, or an expression is further off
@@ -122,10 +139,14 @@ def certified(
         logits, residual = running.outputs_and_residual(model, model_tokens(batch, weights))
         columns = interpreter.run(batch)
         for name, column in columns.items():
-            error = _checked(analysis, layout[name], column, residual, batch)
+            error = _checked(analysis, layout[name], column, residual, batch, readout)
             seen[name] = max(seen[name], error)
         _check_outputs(analysis, columns[output], logits, batch)
-    margins = tuple(Margin(v.name, v.error, v.margin, seen[v.name]) for v in layout.values())
+    if readout is None:
+        held = {v.name: Held(v.error, v.margin) for v in layout.values()}
+    else:
+        held = readout.held
+    margins = tuple(Margin(k, held[k].error, held[k].margin, seen[k]) for k in seen)
     return Certificate(margins, total <= most, min(total, most), seed)
 
 
@@ -156,21 +177,34 @@ def _batches(
 
 
 def _checked(
-    analysis: Analysis, variable: Variable, column: Column, residual: np.ndarray, batch: Batch
+    analysis: Analysis,
+    variable: Variable,
+    column: Column,
+    residual: np.ndarray,
+    batch: Batch,
+    readout: Readout | None,
 ) -> float:
     """The greatest error of `variable`, which must not be beyond what was proven."""
     there = _positions(batch)
-    error = np.abs(residual[..., variable.span][there] - _ideal(variable, column.at(there)))
-    allowed = np.full(error.shape[1], variable.error)
-    if variable.numerical and variable.none is not None:
-        allowed[1] = variable.total
+    ideal = _ideal(variable, column.at(there))
+    if readout is None:
+        error = np.abs(residual[..., variable.span][there] - ideal)
+        allowed = np.full(error.shape[1], variable.error)
+        if variable.numerical and variable.none is not None:
+            allowed[1] = variable.total
+    else:
+        coding = readout.coding
+        coordinates = residual[there].astype(float) @ coding.basis[coding.places[variable]].T
+        off = coordinates - ideal @ coding.codes[variable]
+        error = np.linalg.norm(off, axis=1, keepdims=True)
+        allowed = np.array([readout.held[variable.name].error])
     wrong = np.asarray((error > allowed).any(axis=1))
     if wrong.any():
         raise _disagreement(
             analysis,
             batch,
             wrong,
-            f"{variable.name} is off by {error[wrong].max():.2e}, beyond the {variable.error:.2e} "
+            f"{variable.name} is off by {error[wrong].max():.2e}, beyond the {allowed.max():.2e} "
             "that was proven",
         )
     return float(error.max(initial=0.0))

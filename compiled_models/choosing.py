@@ -117,13 +117,13 @@ def jointly_choosing(plan: Plan, e: SOp, chosen: Selection, demand: Demand) -> C
 
 def _clean_enough(plan: Plan, terms: tuple[Term, ...], demand: Demand) -> Choosing:
     """`terms`, of cleaned copies of what they read where scores would be too far off otherwise."""
-    error, uneven = _score_errors(terms, demand)
+    error, uneven = _score_errors(plan, terms, demand)
     allowed = BLUNTED / 2 if demand.evenly is None else demand.evenly / plan.sharp
     if uneven > allowed:
         terms = tuple(
             Term(cleaned(plan, t.keys), cleaned(plan, t.queries), t.wanted) for t in terms
         )
-        error, uneven = _score_errors(terms, demand)
+        error, uneven = _score_errors(plan, terms, demand)
     if 2 * error > BLUNTED:
         raise Problem("what its selector compares is off by too much for one key to stand out")
     sharp = plan.sharp if demand.evenly is not None else math.ceil(plan.sharp / (1 - 2 * error))
@@ -131,12 +131,13 @@ def _clean_enough(plan: Plan, terms: tuple[Term, ...], demand: Demand) -> Choosi
     return Choosing(terms, sharp, demand.places * sharp, lost, unevenness(sharp * uneven))
 
 
-def _score_errors(terms: tuple[Term, ...], demand: Demand) -> tuple[float, float]:
+def _score_errors(plan: Plan, terms: tuple[Term, ...], demand: Demand) -> tuple[float, float]:
     """How far a score can be off, and how far one of a key that is chosen."""
-    error = _score_error(terms, demand)
+    error = plan.tolerance.stretch * _score_error(terms, demand)
     if demand.preferring is None or not demand.preferring.chosen_exactly:
         return error, error
-    return error, _score_error(terms, replace(demand, preferring=None))
+    alone = replace(demand, preferring=None)
+    return error, plan.tolerance.stretch * _score_error(terms, alone)
 
 
 def _score_error(terms: tuple[Term, ...], demand: Demand) -> float:
@@ -145,8 +146,10 @@ def _score_error(terms: tuple[Term, ...], demand: Demand) -> float:
     error = size = 0.0
     n_terms = 4
     for term in terms:
-        keys, queries = term.keys.total, term.queries.total
-        error += demand.places * (keys * (1 + queries) + queries)
+        keys = min(term.keys.total, term.wanted.sum(axis=0).max() * term.keys.error)
+        queries = min(term.queries.total, term.wanted.sum(axis=1).max() * term.queries.error)
+        both = term.keys.total * term.queries.total
+        error += demand.places * (keys + queries + both)
         size += demand.places * (1 + keys) * (1 + queries)
         n_terms += term.keys.active + term.queries.active + 1
     if demand.preferring is not None:

@@ -12,10 +12,14 @@ import numpy as np
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.batches import encode
 from groundtruth.compiled_models.certificate import Certificate
+from groundtruth.compiled_models.decoys import Decoy
 from groundtruth.compiled_models.layout import Layout
+from groundtruth.compiled_models.norms import NormKind
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.placement import Placement
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.request import Request
+from groundtruth.compiled_models.transport import Coding
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import InputError
 from groundtruth.models import Weights
@@ -35,6 +39,10 @@ class Compiled:
         placement: which head or neurons compute it.
         weights: in float64; `model` runs them in float32.
         certificate: proven margins, and how agreement was tried.
+        coding: where the directions of the layout lie in the residual stream: on its axes, but
+            for twins.
+        decoys: of a twin, what reads and writes and does not matter.
+        request: what a twin was asked to be; None if this is none.
     """
 
     analysis: Analysis
@@ -42,6 +50,21 @@ class Compiled:
     placement: Placement
     weights: Weights
     certificate: Certificate
+    coding: Coding
+    decoys: tuple[Decoy, ...] = ()
+    request: Request | None = None
+
+    @property
+    def directions(self) -> np.ndarray:
+        """(direction of the layout, d_model) what each adds to the residual stream where it is 1:
+        the planted dictionary. Several of a superposed variable are linearly dependent."""
+        return self.coding.directions
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each of `directions` stands for, such as hist = 2."""
+        named = (f"{v.name} = {label!r}" for v in self.layout.variables for label in v.labels)
+        return ("begin-of-sequence", *named)
 
     @property
     def program(self) -> Program:
@@ -62,11 +85,17 @@ class Compiled:
         # Pyright reads this file by two paths, and sees two classes.
         return model_testbed(self)  # pyright: ignore[reportArgumentType]
 
-    def run(self, sequences: Sequence[Sequence[Value]]) -> list[list[Value]]:
+    def run(
+        self, sequences: Sequence[Sequence[Value]], *, of: str | None = None
+    ) -> list[list[Value]]:
         """The program's output on each sequence, by the model.
+
+        Args:
+            of: name of another s-op, to read its values off the last residual vector.
 
         Raises:
             InputError: a sequence that is empty or too long, or a token not in the vocabulary.
+            UnknownName: no such s-op.
         """
         from groundtruth.compiled_models import running  # loads torch
 
@@ -77,13 +106,66 @@ class Compiled:
             raise InputError(f"sequences: expected 1 to {longest} tokens in each, got {given}.")
         if not len(batch):
             return []
-        outputs = running.outputs(self.model, model_tokens(batch, self.weights))
-        domain = self.analysis.domains[self.program.output]
+        tokens = model_tokens(batch, self.weights)
+        if of is None:
+            outputs = running.outputs(self.model, tokens)
+            domain = self.analysis.domains[self.program.output]
+        else:
+            variable, domain = self.layout[of], self.analysis[of]
+            _, residual = running.outputs_and_residual(self.model, tokens)
+            outputs = self.coding.held(variable, residual.astype(float))
         return told_apart(domain, outputs).lists(batch.lengths)
 
     def describe(self) -> str:
         """Sizes, what each block computes, and the certificate."""
-        return "\n".join([str(self.sizes), str(self.placement), str(self.certificate)])
+        lines = [str(self.sizes), str(self.placement), *map(str, self.decoys)]
+        return "\n".join([*lines, str(self.certificate)])
+
+    def twin(
+        self,
+        *,
+        superpose: float | None = None,
+        rotate: bool = True,
+        decoys: int = 0,
+        noise: float = 0.0,
+        norm: NormKind | None = None,
+        seed: int = 0,
+        n_sequences: int | None = None,
+    ) -> Compiled:
+        """A model of the same behaviour on other directions, with a certificate of its own.
+
+        A twin of a twin is what both calls ask for, on fresh directions: decoys and noise add up.
+
+        Args:
+            superpose: on how many coordinates its variables lie, as a share of the layout's
+                directions; None for as many. See `codes.py`.
+            rotate: by a random rotation; begin-of-sequence keeps its axis.
+            decoys: how many heads and neurons to add that do not matter.
+            noise: how far each weight may be from what it should be, as a fraction of it. See
+                `noise.py`.
+            norm: "layer" or "rms": before each block's heads and MLP and before the outputs. See
+                `norms.py`.
+            seed: of rotation, codes, decoys, noise and the sample of the certificate.
+            n_sequences: as in `compile_program`.
+
+        Raises:
+            InputError: an argument out of range.
+            ProgramError: no such twin can be certified; with the smallest share that can, and why.
+            Disagreement: the twin does not do what was proven of it.
+
+        Example:
+            >>> from groundtruth.compiled_models import compile_program, library
+            >>> hist = compile_program(library.program("hist"), vocab="abc", max_length=5)
+            >>> twin = hist.twin(superpose=0.7, decoys=2)
+            >>> twin.run(["aba"]), hist.sizes.d_model, twin.sizes.d_model
+            ([[2, 1, 2]], 10, 8)
+        """
+        from groundtruth.compiled_models import twins  # which imports this file
+
+        request = Request(superpose, rotate, decoys, noise, norm, seed, n_sequences)
+        both = request.after(self.request)
+        # As above: two classes to pyright.
+        return twins.twin_of(self, both)  # pyright: ignore[reportArgumentType, reportReturnType]
 
     @cached_property
     def sizes(self) -> Sizes:
@@ -119,13 +201,7 @@ class Sizes:
 
 def sizes(weights: Weights) -> Sizes:
     """The sizes of `weights`."""
-    arrays = [weights.W_E, weights.W_pos, weights.W_U, weights.b_U]
-    for block in weights.blocks:
-        arrays.append(block.b_O)
-        for h in block.heads:
-            arrays += [h.W_Q, h.b_Q, h.W_K, h.b_K, h.W_V, h.b_V, h.W_O]
-        if (mlp := block.mlp) is not None:
-            arrays += [mlp.W_in, mlp.b_in, mlp.W_out, mlp.b_out]
+    arrays = weights.arrays().values()
     return Sizes(
         weights.d_model,
         tuple(len(block.heads) for block in weights.blocks),

@@ -11,21 +11,20 @@ handed in. The certificate in the file is for readers; loading certifies the wei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from groundtruth import files
 from groundtruth.compiled_models import library
-from groundtruth.compiled_models.analysis import analyse
-from groundtruth.compiled_models.certificate import certified
+from groundtruth.compiled_models.certificate import Readout, certified
 from groundtruth.compiled_models.compiled import Compiled
+from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import uniform_inputs
-from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.parts import parts
-from groundtruth.compiled_models.placement import placed
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.testbed import CompiledTestbed
+from groundtruth.compiled_models.twin_bounds import Held
 from groundtruth.compiled_models.values import Value
 from groundtruth.errors import HashMismatch, InputError, StoreError
 from groundtruth.models import Weights
@@ -133,6 +132,7 @@ def _program(path: Path, body: dict[str, Any], given: Program | None) -> Program
             )
         name = body["recipe"]["name"].removeprefix("compiled/")
         given = library.program(name, *parameters["arguments"])
+        given = given.beside(*map(library.example_program, parameters["beside"]))
     if str(given) != body["program"]:
         raise InputError(
             f"{files.shown(path)}: expected the program\n{body['program']}\ngot\n{given}"
@@ -144,21 +144,36 @@ def _certified_again(
     path: Path, body: dict[str, Any], program: Program, weights: Weights
 ) -> Compiled:
     parameters, kept = body["recipe"]["parameters"], body["certificate"]
-    analysis = analyse(
+    made = compile_program(
         program,
-        tuple(parameters["vocab"]),
-        parameters["max_length"],
+        vocab=tuple(parameters["vocab"]),
+        max_length=parameters["max_length"],
         closed=parameters["closed"],
+        n_sequences=1,
     )
-    plan = planned(analysis)
-    layout, placement = plan.layout(), placed(plan.components)
-    if [str(variable) for variable in layout.variables] != body["layout"]:
+    if parameters["twin"] is not None:
+        made = made.twin(**{**parameters["twin"], "n_sequences": 1})
+    if [str(variable) for variable in made.layout.variables] != body["layout"]:
         raise HashMismatch(
             f"{files.shown(path)}: layout: this version of the library lays the program out in "
             "another way. Use the version that wrote it, or load_weights for the weights alone."
         )
-    certificate = certified(analysis, layout, weights, n=kept["n_sequences"], seed=kept["seed"])
-    return Compiled(analysis, layout, placement, weights, certificate)
+    certificate = certified(
+        made.analysis,
+        made.layout,
+        weights,
+        n=kept["n_sequences"],
+        seed=kept["seed"],
+        readout=_readout(made),
+    )
+    return replace(made, weights=weights, certificate=certificate)
+
+
+def _readout(made: Compiled) -> Readout | None:
+    if made.request is None:
+        return None
+    held = {m.name: Held(m.bound, m.margin) for m in made.certificate.margins}
+    return Readout(made.coding, held)
 
 
 def _certificate(compiled: Compiled) -> dict[str, Any]:

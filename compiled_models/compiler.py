@@ -12,6 +12,7 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.lowering import planned
 from groundtruth.compiled_models.placement import placed
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.transport import on_axes
 from groundtruth.compiled_models.values import Value
 
 
@@ -52,4 +53,4 @@ def compile_program(
     layout, placement = plan.layout(), placed(plan.components)
     weights = assembled(analysis, layout, placement)
     certificate = certified(analysis, layout, weights, n=n_sequences, seed=seed)
-    return Compiled(analysis, layout, placement, weights, certificate)
+    return Compiled(analysis, layout, placement, weights, certificate, on_axes(layout))

@@ -44,11 +44,14 @@ class Term:
 
     Fields:
         wanted: (directions of keys, directions of queries).
+        factors: (directions of keys, width) and (directions of queries, width) with the score as
+            their product; None for `wanted` itself. See `codes.py`.
     """
 
     keys: Variable
     queries: Variable
     wanted: np.ndarray
+    factors: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

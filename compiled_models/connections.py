@@ -10,6 +10,9 @@ import numpy as np
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.parts import Part, parts
 
+ROUNDING = 1e-12
+"""Of a product of weights, as a fraction of the sum of its terms."""
+
 
 class Connection(NamedTuple):
     """A path of weights, not all 0, from what a part writes into what another reads.
@@ -41,8 +44,9 @@ def connections(compiled: Compiled) -> tuple[Connection, ...]:
     found, all_parts = [], parts(compiled)
     for reader, part in enumerate(all_parts):
         for port, matrix in _readings(compiled, part):
-            found += [Connection(w, reader, port) for w in _heard(all_parts[:reader], matrix)]
-    logits = _heard(all_parts, compiled.weights.W_U)
+            heard = _heard(compiled, all_parts[:reader], matrix)
+            found += [Connection(writer, reader, port) for writer in heard]
+    logits = _heard(compiled, all_parts, compiled.weights.W_U)
     return (*found, *(Connection(writer, len(all_parts), "") for writer in logits))
 
 
@@ -62,5 +66,17 @@ def _readings(compiled: Compiled, part: Part) -> Iterator[tuple[str, np.ndarray]
     yield "v", head.W_V @ head.W_O
 
 
-def _heard(writers: tuple[Part, ...], matrix: np.ndarray) -> list[int]:
-    return [k for k, writer in enumerate(writers) if matrix[writer.writes.directions].any()]
+def _heard(compiled: Compiled, writers: tuple[Part, ...], matrix: np.ndarray) -> list[int]:
+    """Which writers a reader hears, whose weights are `matrix` (d_model, width).
+
+    What rounding, and noise on the weights of a twin, can leave of a product that is 0 is not
+    heard.
+    """
+    noise = 0.0 if compiled.request is None else compiled.request.noise
+    found = []
+    for k, writer in enumerate(writers):
+        words = compiled.directions[writer.writes.span]
+        least = (ROUNDING + 4 * noise) * (np.abs(words) @ np.abs(matrix))
+        if (np.abs(words @ matrix) > least).any():
+            found.append(k)
+    return found

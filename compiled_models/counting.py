@@ -28,7 +28,8 @@ def add_width(plan: Plan, e: SelectorWidth) -> None:
     if len(conjunctions) == 1:
         read = _Shares(plan, e, conjunctions[0], domain.listed)
         codes = [domain.code[width] for width in read.widths]
-        add_stairs(plan, e, read.share, read.points, read.errors, codes)
+        # Widths fall as shares rise, so that each step is between neighbours.
+        add_stairs(plan, e, read.share, read.points, read.errors, codes, stepwise=True)
         return
     count = _add_count(plan, e, conjunctions)
     if count.domain is None:
@@ -59,7 +60,9 @@ class _Shares:
         chosen = choosing(plan, conjunction, Demand(1, even_enough(self.widths[0])))
         self.errors = share_errors(plan, chosen, self.widths)
         self.share = _add_share(plan, e, chosen, max(self.errors))
-        self.reading = Reading({self.share.start: 1.0}, 1.0 + max(self.errors), 1)
+        self.errors = [error + self.share.blur for error in self.errors]
+        magnitude = 1.0 + max(self.errors)
+        self.reading = Reading({self.share.start: 1.0}, magnitude, 1, self.share.blur)
 
 
 def _add_share(plan: Plan, e: SelectorWidth, chosen: Choosing, error: float) -> Variable:

@@ -7,7 +7,7 @@ so the last residual vector holds every expression of the program.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from groundtruth.compiled_models.domains import Domain, repr_of
@@ -37,6 +37,13 @@ class Variable:
         active: how many directions can be other than 0 at once.
         margin: how large `error` may be for the values to be told apart.
         at_bos: what each direction holds at begin-of-sequence.
+        one_hot: whether just one direction is 1 and the others 0, but for `error`.
+        drift: how far the sum of the directions of a one-hot variable can be from 1.
+        stepwise: whether all that is off is weight moved between neighbouring directions.
+        blur: how much of `error` is added by reading it, each time anew; of a view for one reader.
+            0 where each direction is an axis of the residual stream; see `twins.py`.
+
+    Two are equal that have one name: a variable and its views.
     """
 
     name: str
@@ -49,6 +56,29 @@ class Variable:
     active: int
     margin: float
     at_bos: tuple[float, ...]
+    one_hot: bool
+    drift: float
+    stepwise: bool
+    blur: float = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Variable) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def seen(self, blur: float, *, shifted: bool) -> Variable:
+        """The view of this for a reader whose every reading of a direction is off by `blur`.
+
+        Args:
+            shifted: whether a direction is read by what the others are not; see `codes.py`.
+        """
+        if not blur:
+            return self
+        n = len(self.labels)
+        more = self.drift if shifted else 0.0
+        error, total = self.error + more + blur, self.total + more + n * blur
+        return replace(self, error=error, total=total, active=n, blur=blur)
 
     @property
     def directions(self) -> range:

@@ -20,7 +20,7 @@ from groundtruth.compiled_models.expressions import (
     Tokens,
 )
 from groundtruth.compiled_models.findings import Problem
-from groundtruth.compiled_models.plan import Bound, Plan
+from groundtruth.compiled_models.plan import Bound, Plan, Tolerance
 from groundtruth.compiled_models.pointwise import (
     add_fixed,
     add_linear,
@@ -36,19 +36,20 @@ MOST_NUMBERS = 50_000_000
 """Numbers in the weights beyond which a program is refused: 400 megabytes."""
 
 
-def planned(analysis: Analysis) -> Plan:
+def planned(analysis: Analysis, tolerance: Tolerance | None = None) -> Plan:
     """The parts of a model that computes the program, with bounds of what float32 makes of it.
 
     Raises:
         ProgramError: all reasons why it cannot be compiled.
     """
-    plan = Plan(analysis)
+    plan = Plan(analysis) if tolerance is None else Plan(analysis, tolerance)
     broken = {e for e in analysis.program.expressions if not _analysed(analysis, e)}
     reasons = list(analysis.problems)
     for e in analysis.program.expressions:
         if e in broken or not broken.isdisjoint(e.parents):
             broken.add(e)
             continue
+        plan.read_by(e)
         try:
             _add(plan, e)
         except Problem as problem:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from groundtruth.compiled_models.analysis import Analysis
 from groundtruth.compiled_models.components import Component, Entries, Neurons
 from groundtruth.compiled_models.domains import Domain
-from groundtruth.compiled_models.expressions import SOp
+from groundtruth.compiled_models.expressions import Expression, SOp
 from groundtruth.compiled_models.findings import Problem
 from groundtruth.compiled_models.layout import Layout, Variable
 from groundtruth.compiled_models.rounding import sharpness
@@ -20,11 +20,43 @@ MOST_DIRECTIONS = 8_192
 
 @dataclass(frozen=True)
 class Bound:
-    """How far what is written can be off; the fields are those of `Variable`."""
+    """How far what is written can be off; the fields are those of `Variable`.
+    `drift` is `total` if None."""
 
     error: float = 0.0
     total: float = 0.0
     active: int = 1
+    drift: float | None = None
+    stepwise: bool = False
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a plan must bear beyond the rounding of a model whose directions are axes.
+
+    Fields:
+        blur: by the name of a variable and that of the expression whose parts read it, how far off
+            each reading of a direction can be; a cleaned copy is of the variable itself.
+        default: of those not named.
+        stretch: how many times more an error of what heads compare can change their scores.
+        shifted: names of variables whose directions are read by what the others are not.
+        exact: names of variables that are read exactly.
+        steps: whether sums of one-hot variables may be told apart by steps, which ask little of
+            them but write large numbers that cancel; else gates are.
+    """
+
+    blur: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    default: float = 0.0
+    stretch: float = 1.0
+    shifted: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
+    steps: bool = True
+
+    def of(self, name: str, reader: str) -> float:
+        if name in self.exact:
+            return 0.0
+        own = self.blur.get((name, name), 0.0)
+        return max(own, self.blur.get((name, reader), self.default))
 
 
 @dataclass
@@ -32,20 +64,38 @@ class Plan:
     """Variables in the order of their directions, and components, each after what it reads.
 
     Fields:
-        values: the variable of each s-op that is planned.
+        reader: the name of what is planned.
+        values: the variable of each s-op that is planned before, as `reader` sees it.
         clean: copies of variables in which all that should be 0 is exactly 0, and numbers are
             hardly off.
         sharp: the distance between scores that attention tells apart.
     """
 
     analysis: Analysis
+    tolerance: Tolerance = field(default_factory=Tolerance)
     variables: list[Variable] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
+    reader: str = ""
     values: dict[SOp, Variable] = field(default_factory=dict)
     clean: dict[Variable, Variable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sharp = sharpness(self.analysis.max_length)
+
+    def read_by(self, e: Expression) -> None:
+        """Let `e` be what is planned next."""
+        self.reader = self.analysis.program.names[e]
+        seen = {variable.name: self.seen(variable) for variable in self.variables}
+        self.values = {sop: seen[variable.name] for sop, variable in self.values.items()}
+
+    def seen(self, variable: Variable) -> Variable:
+        """The view of a variable for `reader`."""
+        blur = self.tolerance.of(variable.name, self.reader)
+        return variable.seen(blur, shifted=variable.name in self.tolerance.shifted)
+
+    def is_clean(self, variable: Variable) -> bool:
+        """Whether what should be 0 of it is read as exactly 0."""
+        return not variable.blur and variable in self.clean.values()
 
     @property
     def n_keys(self) -> int:
@@ -80,7 +130,9 @@ class Plan:
         name = self.analysis.program.names[e]
         labels = value_labels(domain)
         margin = decision_margin(domain)
-        self.values[e] = self._carried(name, e, labels, domain, bound, margin, from_bos)
+        self.values[e] = self._carried(
+            name, e, labels, domain, bound, margin, from_bos, domain.kind == "categorical"
+        )
         return self.values[e]
 
     def on_the_way(
@@ -91,6 +143,8 @@ class Plan:
         bound: Bound,
         margin: float,
         from_bos: Entries | None = None,
+        *,
+        one_hot: bool = False,
     ) -> Variable:
         """A variable that leads to the value of `e`."""
         name = f"{self.analysis.program.names[e]}.{part}"
@@ -99,7 +153,7 @@ class Plan:
         k = 1
         while (numbered := name if k == 1 else f"{name}_{k}") in taken:
             k += 1
-        return self._carried(numbered, e, tuple(labels), None, bound, margin, from_bos)
+        return self._carried(numbered, e, tuple(labels), None, bound, margin, from_bos, one_hot)
 
     def layout(self) -> Layout:
         """The variables as they lie in the residual stream."""
@@ -114,6 +168,7 @@ class Plan:
         bound: Bound,
         margin: float,
         from_bos: Entries | None,
+        one_hot: bool,
     ) -> Variable:
         if not (bound.error < margin and (domain is None or not domain.none or bound.total < 0.5)):
             raise Problem(
@@ -134,9 +189,12 @@ class Plan:
             bound.active,
             margin,
             held,
+            one_hot,
+            bound.total if bound.drift is None else bound.drift,
+            bound.stepwise,
         )
         self.variables.append(made)
-        return made
+        return self.seen(made)
 
     def __str__(self) -> str:
         return "\n".join([str(self.layout()), *map(str, self.components)])

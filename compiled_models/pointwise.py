@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -68,7 +69,8 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
     would be too far off otherwise."""
     given = [(plan.values[e.first], e.first_factor), (plan.values[e.second], e.second_factor)]
     size, error = _linear_bound(plan, given)
-    if error >= decision_margin(plan.analysis.domains[e]) > _linear_rounding(size):
+    blurred = any(x.blur for x, _ in given)
+    if not blurred and error >= decision_margin(plan.analysis.domains[e]) > _linear_rounding(size):
         given = [(cleaned(plan, x), factor) for x, factor in given]
         size, error = _linear_bound(plan, given)
     weights: dict[int, float] = defaultdict(float)
@@ -83,7 +85,8 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
     if flags:
         either = dict.fromkeys(flags, 2.0)
         units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
-    made = plan.value(e, Bound(error, gamma(8) * 4 if flags else 0.0))
+    flags_blur = sum(x.blur for x in reads if x.none is not None)
+    made = plan.value(e, Bound(error, gamma(8) * 4 + 4 * flags_blur if flags else 0.0))
     plan.components.append(Neurons(reads, made, tuple(units)))
 
 
@@ -97,7 +100,7 @@ def _linear_bound(
         largest = float(max(abs(domain.least), abs(domain.greatest)))
         size += abs(float(factor)) * largest
         error += abs(float(factor)) * x.error + storing(float(factor)) * largest
-    flagged = {x for x, _ in given if x.none is not None and x not in plan.clean.values()}
+    flagged = {x for x, _ in given if x.none is not None and not plan.is_clean(x)}
     flags_error = sum(x.total for x in flagged)
     if flags_error > MOST_ERROR:
         raise Problem("whether its arguments are None cannot be told reliably")
@@ -111,24 +114,25 @@ def _linear_rounding(size: float) -> float:
 def cleaned(plan: Plan, x: Variable) -> Variable:
     """A copy of a variable in which all that should be 0 is exactly 0, and a number is hardly off;
     `x` itself if it is categorical and clean enough."""
-    if not x.numerical and x.total <= CLEAN:
+    # A gate is off by four readings itself.
+    if not x.numerical and x.total - len(x.labels) * x.blur <= max(CLEAN, 8 * x.blur):
         return x
     if x not in plan.clean:
-        plan.clean[x] = _add_clean_number(plan, x) if x.numerical else _add_clean(plan, x)
-    return plan.clean[x]
+        _add_clean_number(plan, x) if x.numerical else _add_clean(plan, x)
+        plan.clean[x] = plan.variables[-1]
+    return plan.seen(plan.clean[x])
 
 
-def _add_clean(plan: Plan, x: Variable) -> Variable:
+def _add_clean(plan: Plan, x: Variable) -> None:
     start, error = plan.start, max(x.error, 2 * SATURATED)  # so that gates are flat at 1
-    gates = [gate([d], 1, error, 1, {start + k: 1.0}) for k, d in enumerate(x.directions)]
+    gates = [gate([d], 1, error, 1, {start + k: 1.0}, x.blur) for k, d in enumerate(x.directions)]
     units = [unit for made in gates for unit in made.units]
     bound = Bound(gates[0].error, gates[0].error, 1)
-    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5)
+    made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5, one_hot=True)
     plan.components.append(Neurons((x,), made, tuple(units)))
-    return made
 
 
-def _add_clean_number(plan: Plan, x: Variable) -> Variable:
+def _add_clean_number(plan: Plan, x: Variable) -> None:
     """By way of a one-hot of all its values."""
     domain = plan.analysis.domains[x.expression]
     if domain.values is None:
@@ -142,7 +146,6 @@ def _add_clean_number(plan: Plan, x: Variable) -> Variable:
     bound, margin = _gates_bound(domain, worst), decision_margin(domain)
     made = plan.on_the_way(x.expression, "clean", x.labels, bound, margin)
     plan.components.append(Neurons((one_hot,), made, tuple(units)))
-    return made
 
 
 def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) -> Variable:
@@ -152,14 +155,15 @@ def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) ->
     if np.prod(shape) > MOST_NEURONS:
         raise Problem(f"its selector needs {np.prod(shape)} combinations of values")
     total = sum(v.error for v in variables)
+    blur = sum(v.blur for v in variables)
     start, units, worst = plan.start, [], 0.0
     for k, codes in enumerate(np.ndindex(*shape)):
         reads = [v.direction(code) for v, code in zip(variables, codes)]
-        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0})
+        made = gate(reads, len(reads), total, len(reads), {start + k: 1.0}, blur)
         units += made.units
         worst = max(worst, made.error)
     labels = [tuple(v.labels[c] for v, c in zip(variables, codes)) for codes in np.ndindex(*shape)]
-    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5)
+    variable = plan.on_the_way(e, part, labels, Bound(worst, worst, 1), 0.5, one_hot=True)
     plan.components.append(Neurons(tuple(variables), variable, tuple(units)))
     return variable
 
@@ -192,7 +196,8 @@ def stairs_bound(made: Stairs, domain: Domain, start: int) -> Bound:
     errors = made.errors
     if domain.kind == "numerical":
         return Bound(errors.get(start, 0.0) + _storing(domain), errors.get(start + 1, 0.0), 1)
-    return Bound(max(errors.values()), sum(errors.values()), len(errors))
+    # A step moves weight from one direction to the next; only what turns steps off does not.
+    return Bound(max(errors.values()), sum(errors.values()), len(errors), made.drift)
 
 
 def _storing(domain: Domain) -> float:
@@ -251,7 +256,8 @@ def _gates(cases: Sequence[Case], target: Callable[[int], Entries]) -> tuple[lis
             directions = [v.direction(member) for v, codes in parts for member in codes]
             error = sum(_error(v, codes) for v, codes in parts)
             terms = sum(min(v.active, len(codes)) for v, codes in parts)
-            made = gate(directions, len(parts), error, terms, writes)
+            blur = sum(v.blur * len(codes) for v, codes in parts)
+            made = gate(directions, len(parts), error, terms, writes, blur)
             units += made.units
             worst = max(worst, made.error)
         if len(units) > MOST_NEURONS:
@@ -289,15 +295,18 @@ def add_stairs(
     points: Sequence[float],
     errors: Sequence[float],
     codes: Sequence[int],
+    *,
+    stepwise: bool = False,
 ) -> None:
     """`e` as a function of the number on the first direction of `x`; see `stairs`.
 
     Args:
         codes: of the result at each of `points`; then where `x` is None, if it can be.
+        stepwise: whether each step is between neighbouring codes.
     """
     domain = plan.analysis.domains[e]
     made = _stairs(x, points, errors, codes, target_of(domain, plan.start))
-    bound = stairs_bound(made, domain, plan.start)
+    bound = replace(stairs_bound(made, domain, plan.start), stepwise=stepwise)
     if is_coarse(domain, bound):
         used = sorted(set(codes))
         labels = [(*domain.listed, None)[code] for code in used]
@@ -317,18 +326,18 @@ def _stairs(
     target: Callable[[int], Entries],
 ) -> Stairs:
     """The neurons of `add_stairs`; the flag of None keeps the steps off, and has a gate."""
-    reading = Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1)
+    reading = Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1, x.blur)
     if x.none is None:
         return stairs(reading, points, errors, codes, target)
     *codes, none = codes
-    made = stairs(reading, points, errors, codes, target, [x.none], x.total)
+    made = stairs(reading, points, errors, codes, target, [x.none], x.total, x.blur)
     errors_of, writes = dict(made.errors), target(none)
     if not writes:
         return made
-    kept = gate([x.none], 1, x.total, 1, writes)
+    kept = gate([x.none], 1, x.total, 1, writes, x.blur)
     for direction, weight in writes.items():
         errors_of[direction] = errors_of.get(direction, 0.0) + abs(weight) * kept.error
-    return Stairs((*made.units, *kept.units), errors_of)
+    return Stairs((*made.units, *kept.units), errors_of, sum(errors_of.values()))
 
 
 def _add_one_hot(
@@ -371,6 +380,8 @@ def _by_sum(
     """Compute `e` by steps on x + y or x - y, if one of them decides it with fewer neurons."""
     domains = [plan.analysis.domains[part] for part in (e.first, e.second)]
     values = [domain.listed for domain in domains]
+    if not plan.tolerance.steps and gates <= MOST_NEURONS:
+        return False
     if any(domain.none for domain in domains) or not all(_number(v) for vs in values for v in vs):
         return False
     for sign in (1, -1):
@@ -397,16 +408,18 @@ def _sum_stairs(
 ) -> bool:
     """Steps on x + sign y; False where it is off by too much for that."""
     weights: dict[int, float] = {}
-    error = magnitude = shift = 0.0
+    error = magnitude = shift = blur = 0.0
     for variable, factor in zip(given, (1, sign)):
         numbers = [factor * float(label) for label in variable.labels]
         middle = round((min(numbers) + max(numbers)) / 2)
         shift += middle
         weights |= {d: x - middle for d, x in zip(variable.directions, numbers) if x != middle}
         largest = max(abs(x - middle) for x in numbers)
-        error += largest * variable.total + sum(map(storing, numbers))
+        error += _weighted_error(variable, [x - middle for x in numbers])
+        error += sum(map(storing, numbers))
         magnitude += largest * (1 + variable.total)
-    reading = Reading(weights, magnitude, sum(v.active for v in given))
+        blur += sum(abs(x - middle) for x in numbers) * variable.blur
+    reading = Reading(weights, magnitude, sum(v.active for v in given), blur)
     domain = plan.analysis.domains[e]
     try:
         made = stairs(
@@ -423,6 +436,16 @@ def _sum_stairs(
         return False
     plan.components.append(Neurons(given, plan.value(e, bound), made.units))
     return True
+
+
+def _weighted_error(x: Variable, weights: Sequence[float]) -> float:
+    """How far off the sum of the directions of `x`, times `weights`, can be."""
+    if not x.stepwise:
+        return max(map(abs, weights)) * x.total
+    # A step is off on both of its directions.
+    jump = max((abs(a - b) for a, b in pairwise(weights)), default=0.0)
+    own = x.total - len(x.labels) * x.blur
+    return jump * own / 2 + sum(map(abs, weights)) * x.blur
 
 
 def _number(value: object) -> bool:

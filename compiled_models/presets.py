@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from groundtruth.compiled_models import library
+from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import N_INPUTS
+from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.testbed import SOURCE, CompiledTestbed, model_testbed
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, reject
 from groundtruth.testbed import Testbed
 
 MAX_LENGTH = 10
@@ -42,10 +44,12 @@ class CompiledPreset:
         entry = library.entry(self.program)
         return {
             "arguments": list(entry.arguments),
+            "beside": [],
             "vocab": list(entry.vocab),
             "max_length": MAX_LENGTH,
             "closed": True,
             "n_inputs": N_INPUTS,
+            "twin": None,
             "site": None,
         }
 
@@ -54,8 +58,10 @@ class CompiledPreset:
 
         Args:
             seed: of the inputs, where not all are listed, and of all streams.
-            changes: "arguments" of the program, "vocab", "max_length", "closed" (see
-                `compile_program`), "n_inputs".
+            changes: "arguments" of the program, "beside", names of other programs of the library
+                that the model computes as well, "vocab", "max_length", "closed" (see
+                `compile_program`), "n_inputs", "twin": arguments of `Compiled.twin`, as
+                {"superpose": 0.5}.
 
         Raises:
             UnknownName: no such parameter.
@@ -64,11 +70,15 @@ class CompiledPreset:
         chosen = self._changed(changes)
         site = chosen.pop("site")
         compiled = compile_program(
-            library.program(self.program, *chosen["arguments"]),
+            library.program(self.program, *chosen["arguments"]).beside(
+                *map(library.example_program, chosen["beside"])
+            ),
             vocab=tuple(chosen["vocab"]),
             max_length=chosen["max_length"],
             closed=chosen["closed"],
         )
+        if chosen["twin"] is not None:
+            compiled = _twin(compiled, chosen["twin"])
         made = model_testbed(compiled, seed=seed, n_inputs=chosen["n_inputs"])
         return replace(made, recipe=replace(made.recipe, parameters={**chosen, "site": site}))
 
@@ -87,6 +97,16 @@ class CompiledPreset:
             if key not in known:
                 raise UnknownName(f"parameter of {self.name}", key, known)
         return {**known, **changes}
+
+
+def _twin(compiled: Compiled, arguments: Any) -> Compiled:
+    known = {field.name for field in fields(Request)}
+    if not isinstance(arguments, dict):
+        raise reject("twin", arguments, 'arguments of Compiled.twin, as {"superpose": 0.5}')
+    for name in arguments:
+        if name not in known:
+            raise UnknownName("argument of twin", name, known)
+    return compiled.twin(**arguments)
 
 
 PRESETS: tuple[CompiledPreset, ...] = tuple(map(CompiledPreset, library.names()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from groundtruth.compiled_models.expressions import (
@@ -43,6 +43,8 @@ class Program:
         name: what it is called.
         causal: whether a position sees only itself and those before it. Every selector is then
             cut to keys <= queries where an Aggregate or SelectorWidth uses it.
+        also: s-ops of other programs that are computed and that the output does not need; see
+            `beside`.
 
     Raises:
         ProgramError: kinds that do not fit, functions of the wrong arity, two expressions with
@@ -65,6 +67,7 @@ class Program:
     output: SOp
     name: str = "program"
     causal: bool = False
+    also: tuple[SOp, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.output, SOp):
@@ -84,8 +87,37 @@ class Program:
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:
-        """All expressions, each after its parents; the output is the last."""
-        return tuple(_in_order(self.output))
+        """All expressions, each after its parents."""
+        return tuple(_in_order((*self.also, self.output)))
+
+    def beside(self, *others: Program) -> Program:
+        """This program, which computes the outputs of `others` as well: several in one model.
+
+        They share what they have in common, such as tokens. The model's output is this one's; the
+        others are in the residual stream, and `compiled.run(..., of=name)` reads them there.
+
+        Raises:
+            InputError: what is no program, or one that is causal where this is not.
+            ProgramError: two expressions with one name.
+
+        Example:
+            >>> from groundtruth.compiled_models import compile_program, library
+            >>> both = library.program("hist").beside(library.program("reverse"))
+            >>> compiled = compile_program(both, vocab="abc", max_length=4)
+            >>> compiled.run(["aab"]), compiled.run(["aab"], of="reverse")
+            ([[2, 2, 1]], [['b', 'a', 'a']])
+        """
+        for other in others:
+            if not isinstance(other, Program):
+                raise reject("beside", other, "programs", 'Pass library.program("reverse"), say.')
+            if other.causal != self.causal:
+                kinds = ("bidirectional", "causal")
+                raise InputError(
+                    f"beside: expected programs that are {kinds[self.causal]}, as {self.name} is; "
+                    f"{other.name} is {kinds[other.causal]}. One model attends in one way."
+                )
+        outputs = [s for other in others for s in (*other.also, other.output)]
+        return replace(self, also=tuple(dict.fromkeys((*self.also, *outputs))))
 
     @cached_property
     def names(self) -> dict[Expression, str]:
@@ -137,6 +169,8 @@ class Program:
         for expression, name in self.names.items():
             text = _described(expression, self.names)
             lines.append(f"    {name}" if text == name else f"    {name} = {text}")
+        if self.also:
+            lines.append(f"also: {', '.join(self.names[s] for s in self.also)}")
         lines.append(f"output: {self.names[self.output]}, {self.output.kind}")
         return "\n".join(lines)
 
@@ -151,9 +185,16 @@ class Program:
         ]
 
 
-def _in_order(output: Expression) -> Iterator[Expression]:
+def _in_order(outputs: Sequence[Expression]) -> Iterator[Expression]:
     """Depth first, parents before children, each once."""
     seen: set[Expression] = set()
+    for output in outputs:
+        if output not in seen:
+            yield from _up_to(output, seen)
+
+
+def _up_to(output: Expression, seen: set[Expression]) -> Iterator[Expression]:
+    """What is not `seen` yet of what `output` is computed from, and itself."""
     stack = [(output, iter(output.parents))]
     seen.add(output)
     while stack:

@@ -42,19 +42,22 @@ class Reading:
     Fields:
         magnitude: the greatest sum of the absolute values of its terms.
         terms: how many of them can be other than 0 at once.
+        blur: how far off each reading of it can be, besides.
     """
 
     weights: Entries
     magnitude: float
     terms: int
+    blur: float = 0.0
 
     def rounding(self, slope: float, bias: float, reach: float) -> float:
         """The error of slope * z - bias in float32, where it is at most `reach`. The slope is a
         power of 2: a single term is rounded only when the bias is added."""
         single = self.terms == 1 and set(map(abs, self.weights.values())) == {1.0}
         if single and abs(bias) < EXACT:
-            return gamma(1) * reach
-        return gamma(self.terms + 2) * (slope * self.magnitude + abs(bias) + 1)
+            return gamma(1) * reach + slope * self.blur
+        rounded = gamma(self.terms + 2) * (slope * self.magnitude + abs(bias) + 1)
+        return rounded + slope * self.blur
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,19 @@ class Step:
 
 
 def step_between(
-    reading: Reading, low: float, high: float, ends: tuple[float, float], *, up: bool
+    reading: Reading,
+    low: float,
+    high: float,
+    ends: tuple[float, float],
+    *,
+    up: bool,
+    off_blur: float = 0.0,
 ) -> Step:
     """The step between what is at most `low` and what is at least `high`.
 
     Args:
         ends: least and greatest number that is read.
+        off_blur: how far off the directions that turn it off are read, all together.
 
     Raises:
         Problem: float32 cannot hold it.
@@ -109,6 +119,7 @@ def step_between(
     centre = round(slope * (low + high) / 2 * 8) / 8
     reach = (slope * ends[1] - centre if up else centre - slope * ends[0]) + 1
     rounding = reading.rounding(slope, centre, reach)
+    rounding += 2 * max(reach, 1 + abs(centre)) * off_blur
     if rounding + 1 / 16 > slope * room / 2 - 1 / 2:
         raise Problem("float32 is too coarse for a threshold that it needs; use less max_length")
     return Step(reading, slope, centre, up, reach, rounding)
@@ -120,10 +131,12 @@ class Stairs:
 
     Fields:
         errors: how far each direction that they write can be off.
+        drift: how far the sum of them can be.
     """
 
     units: tuple[Unit, ...]
     errors: dict[int, float]
+    drift: float
 
 
 def stairs(
@@ -134,6 +147,7 @@ def stairs(
     target: Callable[[int], Entries],
     off: Iterable[int] = (),
     off_error: float = 0.0,
+    off_blur: float = 0.0,
 ) -> Stairs:
     """A function of a number that is one of `points`.
 
@@ -144,6 +158,7 @@ def stairs(
         target: code -> what is written for it.
         off: directions of which one is 1, while the number is 0, where nothing is to be written.
         off_error: how far these can be off from 0.
+        off_blur: how much of that each reading adds.
     """
     off, ends = tuple(off), (points[0] - errors[0], points[-1] + errors[-1])
     blur = 4 * (max(ends[1], 0.0) - min(ends[0], 0.0)) * off_error
@@ -155,7 +170,7 @@ def stairs(
             continue
         low, high = points[k] + errors[k] + blur, points[k + 1] - errors[k + 1] - blur
         up = low + high >= ends[0] + ends[1]
-        step = step_between(reading, low, high, ends, up=up)
+        step = step_between(reading, low, high, ends, up=up, off_blur=off_blur)
         pivot = pivot if up else codes[k + 1]
         jump = difference(target(codes[k + 1]), target(codes[k]))
         units += step.units(jump if up else negated(jump), off)
@@ -171,7 +186,7 @@ def stairs(
         size[direction] += abs(weight)
         count[direction] += 1
     errors_of = {d: off_by[d] + gamma(count[d]) * size[d] for d in count}
-    return Stairs(tuple(units), errors_of)
+    return Stairs(tuple(units), errors_of, sum(abs(w) for w in base.values()) * 2 * off_error)
 
 
 def difference(a: Entries, b: Entries) -> dict[int, float]:
@@ -196,12 +211,20 @@ class Gate:
     error: float
 
 
-def gate(reads: Sequence[int], needed: int, error: float, terms: int, writes: Entries) -> Gate:
+def gate(
+    reads: Sequence[int],
+    needed: int,
+    error: float,
+    terms: int,
+    writes: Entries,
+    blur: float = 0.0,
+) -> Gate:
     """The gate of `reads`, of which never more than `needed` are 1.
 
     Args:
         error: how far their sum can be off.
         terms: how many of them can be other than 0 at once.
+        blur: how far off each reading of their sum can be; a part of `error`.
 
     Raises:
         Problem: the error is too large.
@@ -219,4 +242,4 @@ def gate(reads: Sequence[int], needed: int, error: float, terms: int, writes: En
         Unit(reading, -1.5 - bias, negated(writes)),
     )
     # Both add up terms of at most 4 needed in all; what they leave is at most 1.5 + 0.5.
-    return Gate(units, 2 * gamma(terms + 1) * 4 * needed + gamma(2) * 2)
+    return Gate(units, 2 * gamma(terms + 1) * 4 * needed + gamma(2) * 2 + 4 * blur)

@@ -54,7 +54,7 @@ def add_sum(plan: Plan, e: Aggregate) -> None:
     others = _add_other_widths(plan, e, shares, widths, errors)
     low = float(int(min(0, given.least)) - 1) if given.least < 0 else 0.0
     span = max(0.0, float(given.greatest)) + off_by - low
-    _add_scaled(plan, e, others, shares, (low, span, off_by))
+    _add_scaled(plan, e, others, shares, (low, span, off_by + shares.blur))
 
 
 def _add_other_widths(
@@ -62,7 +62,8 @@ def _add_other_widths(
 ) -> Variable:
     """For each width a direction that is exactly 0 if it is that, and about 1 or 2 if it is not."""
     points, start, units = [1 / (width + 1) for width in widths], plan.start, []
-    reading = Reading({shares.start: 1.0}, 1 + max(errors), 1)
+    errors = [error + shares.blur for error in errors]
+    reading = Reading({shares.start: 1.0}, 1 + max(errors), 1, shares.blur)
     ends = (points[0] - errors[0], points[-1] + errors[-1])
     worst = 0.0
     for k in range(len(points) - 1):
@@ -99,5 +100,6 @@ def _add_scaled(
         units.append(Unit(reads, -times * low, {start: 1.0}))
         if low:
             units.append(Unit({other: -2.0}, 1.0, {start: times * low}))
-        error = max(error, times * (off_by + gamma(8) * 2 * span))
+        off = (2 * (times * span + 1) + 2 * times * abs(low)) * others.blur
+        error = max(error, times * (off_by + gamma(8) * 2 * span) + off)
     plan.components.append(Neurons((shares, others), plan.value(e, Bound(error)), tuple(units)))

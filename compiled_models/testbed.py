@@ -199,6 +199,7 @@ def model_testbed(
         "max_length": analysis.max_length,
         "closed": analysis.closed,
         "n_inputs": n_inputs,
+        "twin": None if compiled.request is None else compiled.request.description(),
     }
     inputs = uniform_inputs(len(analysis.vocab), analysis.max_length, n=n_inputs, seed=seed)
     recipe = Recipe(f"compiled/{compiled.program.name}", parameters, seeds.check_seed(seed))

@@ -29,8 +29,8 @@ def variable_truth(compiled: Compiled) -> VariableTruth:
         CausalVariable(
             variable.name,
             site_of(variable, compiled.placement),
-            np.eye(compiled.layout.d_model)[variable.directions],
-            *_points(variable),
+            compiled.coding.basis_of(variable),
+            *_points(variable, compiled.coding.codes[variable]),
         )
         for variable in compiled.layout.values()
     ]
@@ -54,9 +54,9 @@ def site_of(variable: Variable, placement: Placement) -> str:
     if not placement.blocks:
         return "hook_pos_embed" if isinstance(variable.expression, Indices) else "hook_embed"
     for b, block in enumerate(placement.blocks):
-        if any(head.writes is variable for head in block.heads):
+        if any(head.writes == variable for head in block.heads):
             return f"blocks.{b}.hook_resid_mid"
-        if any(neurons.writes is variable for neurons in block.neurons):
+        if any(neurons.writes == variable for neurons in block.neurons):
             return f"blocks.{b}.hook_resid_post"
     return "blocks.0.hook_resid_pre"
 
@@ -68,16 +68,19 @@ def embedded(layout: Layout, placement: Placement) -> list[Variable]:
     return [variable for variable in layout.variables if variable not in computed]
 
 
-def _points(variable: Variable) -> tuple[tuple[object, ...] | None, np.ndarray]:
-    """The values of a variable, and the coordinates that stand for them."""
-    width, domain = len(variable.labels), variable.domain
+def _points(variable: Variable, code: np.ndarray) -> tuple[tuple[object, ...] | None, np.ndarray]:
+    """The values of a variable, and the coordinates that stand for them.
+
+    Args:
+        code: (label, coordinate) of its directions.
+    """
+    domain = variable.domain
     if not variable.numerical:
-        return variable.labels, np.eye(width)
+        return variable.labels, code
     assert domain is not None
     if domain.values is None:
-        return None, np.zeros((0, width))
-    numbers = np.zeros((len(domain.listed), width))
-    numbers[:, 0] = [float(value) for value in domain.listed]
+        return None, np.zeros((0, code.shape[1]))
+    numbers = np.array([float(value) for value in domain.listed])[:, None] * code[0]
     if variable.none is None:
         return domain.listed, numbers
-    return (*domain.listed, None), np.vstack([numbers, np.eye(width)[-1]])
+    return (*domain.listed, None), np.vstack([numbers, code[-1]])
