@@ -8,12 +8,13 @@ it first differs from the clean run (`edge_run`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from groundtruth.models import graph
+from groundtruth.models.attending import arranged
 from groundtruth.models.attention import Attention
 from groundtruth.models.edge_run import EdgeRun, Source
 from groundtruth.models.graph import Edge
@@ -81,9 +82,10 @@ def run_with_edges(
         if block.mlp is not None:
             name = graph.mlp_name(i)
             weight = block.mlp.W_in if _is_linear(block.ln2) else None
-            run.write(name, block.mlp(block.ln2(run.read(name, weight))))
+            hidden = torch.nn.Sequential(block.ln2, block.mlp)
+            run.write(name, _as_in_a_run(hidden, run.read(name, weight)))
     weight = model.W_U if _is_linear(model.ln_final) else None
-    return model.unembed(run.read(graph.LOGITS, weight))[run.row_of]
+    return _as_in_a_run(model.unembed, run.read(graph.LOGITS, weight))[run.row_of]
 
 
 def _attend(
@@ -97,7 +99,7 @@ def _attend(
             weight = attention.weight(h, letter) if _is_linear(block.ln1) else None
             entering[h, letter] = run.moved(read, weight)
     run.branch(sets for sets, _ in entering.values())
-    parts = attention.project(block.ln1(run.residual.flatten(0, 1)))
+    parts = attention.project(block.ln1(arranged(run.residual.flatten(0, 1))))
     for (h, letter), (sets, moved) in entering.items():
         if len(sets):
             rows = run.row_of[sets]
@@ -109,6 +111,12 @@ def _attend(
         for head, result in zip(heads, results.unbind(-2)):
             run.keep(head, result)
     run.add(attention.write(zs).unflatten(0, (n, -1)))
+
+
+def _as_in_a_run(layer: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """`layer` of `x` (row, batch, position, d_model), arranged in memory as in a plain run, so that
+    the clean row has its numbers to the last digit."""
+    return layer(arranged(x.flatten(0, 1))).unflatten(0, x.shape[:2])
 
 
 def _is_linear(norm: torch.nn.Module) -> bool:

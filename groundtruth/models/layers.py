@@ -43,7 +43,7 @@ def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
     five times as fast that way round. Whether batch or position comes last is as in `x`; where the
     batch does, it is the first of its dimensions.
     """
-    batch_last = x.stride(0) < x.stride(-2)
+    batch_last = x.stride(0) <= x.stride(-2)
     x = x.transpose(0, -2) if batch_last else x
     rows = x.movedim(-1, 0).flatten(1)
     out = torch.addmm(bias.unsqueeze(1), weight.T, rows)
