@@ -4,13 +4,16 @@
 
 Ours are all programs of the library; Tracr's beside them are its own, with its defaults and nothing
 kept from compilations before. Tracr's outputs are not checked here: it is wrong on many of them.
-Forward passes are of 256 sequences of the greatest length, Tracr's jitted. One thread.
+Forward passes are of 256 sequences of the greatest length: ours in torch, and jitted in JAX as
+Tracr's is. One thread. Sides take turns, since other work on the machine slows both.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib
+import importlib.util
 import os
 import statistics
 import sys
@@ -25,7 +28,7 @@ from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.errors import ProgramError
 
 BATCH = 256
-REPETITIONS = 5
+REPETITIONS = 31
 
 
 def main() -> None:
@@ -55,51 +58,52 @@ def _row(name: str, max_length: int, *, forward: bool) -> str:
         f"{compiled.certificate.n_sequences} sequences ({tried})",
         str(compiled.sizes),
     ]
-    run = _our_forward(compiled) if forward else None
-    if run is not None:
-        parts.append(f"{_rate(run):,.0f} sequences per s")
+    runs = _our_forwards(compiled) if forward else {}
     if tracr_side.INSTALLED and name in tracr_side.programs(max_length):
-        parts.append(_tracr(name, max_length, forward=forward))
+        start = process_time()
+        model = tracr_side.compiled(name, entry.vocab, max_length)
+        parts.append(f"tracr {process_time() - start:.2f} s")
+        parts.append(f"tracr {tracr_side.sizes(model)}")
+        if forward:
+            rows = _batch(compiled).ids.tolist()
+            sequences = [[entry.vocab[k] for k in row] for row in rows]
+            runs["tracr"] = tracr_side.forward(model, sequences)
+    parts += [f"{side}: {rate:,.0f} sequences per s" for side, rate in _rates(runs).items()]
     return "; ".join(parts)
 
 
-def _our_forward(compiled: Compiled) -> Callable[[], None]:
-    tokens = model_tokens(_batch(compiled.analysis.max_length, compiled), compiled.weights)
+def _our_forwards(compiled: Compiled) -> dict[str, Callable[[], object]]:
+    tokens = model_tokens(_batch(compiled), compiled.weights)
+    runs: dict[str, Callable[[], object]] = {
+        "torch": lambda: running.outputs(compiled.model, tokens)
+    }
+    if importlib.util.find_spec("jax"):
+        form = importlib.import_module("groundtruth.models.jax_forward")
+        parameters = form.to_jax(compiled.weights)
+        runs["jax"] = lambda: form.forward(parameters, tokens).block_until_ready()
+    return runs
 
-    def run() -> None:
-        running.outputs(compiled.model, tokens)
 
-    return run
-
-
-def _batch(length: int, compiled: Compiled) -> Batch:
+def _batch(compiled: Compiled) -> Batch:
+    length = compiled.analysis.max_length
     ids = np.random.default_rng(0).integers(0, len(compiled.analysis.vocab), (BATCH, length))
     return Batch(ids, np.full(BATCH, length))
 
 
-def _tracr(name: str, max_length: int, *, forward: bool) -> str:
-    vocab = library.entry(name).vocab
-    start = process_time()
-    model = tracr_side.compiled(name, vocab, max_length)
-    seconds = process_time() - start
-    parts = [f"tracr {seconds:.2f} s", f"tracr {tracr_side.sizes(model)}"]
-    if forward:
-        ids = np.random.default_rng(0).integers(0, len(vocab), (BATCH, max_length))
-        run = tracr_side.forward(model, [[vocab[k] for k in row] for row in ids.tolist()])
-        parts.append(f"tracr {_rate(run):,.0f} sequences per s")
-    return "; ".join(parts)
-
-
-def _rate(run: Callable[[], None]) -> float:
-    """Sequences per CPU-second: the median of `REPETITIONS`."""
-    run()
-    gc.collect()
-    times = []
-    for _ in range(REPETITIONS):
-        start = process_time()
+def _rates(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Sequences per CPU-second of each: the median of `REPETITIONS` rounds, in which each runs
+    twice and the second pass counts."""
+    for run in runs.values():
         run()
-        times.append(process_time() - start)
-    return BATCH / statistics.median(times)
+    gc.collect()
+    times: dict[str, list[float]] = {side: [] for side in runs}
+    for _ in range(REPETITIONS):
+        for side, run in runs.items():
+            run()
+            start = process_time()
+            run()
+            times[side].append(process_time() - start)
+    return {side: BATCH / statistics.median(each) for side, each in times.items()}
 
 
 def _options() -> argparse.Namespace:

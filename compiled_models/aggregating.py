@@ -18,9 +18,9 @@ from groundtruth.compiled_models.components import Entries, Head, Neurons, Unit
 from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import Aggregate
 from groundtruth.compiled_models.layout import Variable
-from groundtruth.compiled_models.plan import Bound, Plan
+from groundtruth.compiled_models.plan import Bound, Plan, decision_margin
 from groundtruth.compiled_models.pointwise import cleaned
-from groundtruth.compiled_models.rounding import gamma, softmax_rounding
+from groundtruth.compiled_models.rounding import gamma, softmax_rounding, unevenness
 from groundtruth.compiled_models.steps import Reading, step_between
 from groundtruth.compiled_models.values import READERS, number
 
@@ -44,16 +44,17 @@ def _add_copy(plan: Plan, e: Aggregate) -> None:
     """The value that all chosen keys have is moved as it is; begin-of-sequence, which is attended
     to where nothing is chosen, holds the default."""
     x = plan.values[e.values]
-    chosen = chosen_by(plan, e, Demand(2, preferring=without_none(x, 2)))
+    chosen = chosen_by(plan, e, Demand(2, preferring=without_none(plan, x, 2)))
     _value_head(plan, e, x, chosen, _copied_bound(plan, e, x, chosen), chosen.met - chosen.sharp)
 
 
 def _add_mean(plan: Plan, e: Aggregate) -> None:
     """Attention is spread evenly over the chosen keys, which averages the numbers there."""
-    x, given = plan.values[e.values], plan.analysis.domains[e.values]
+    given = plan.analysis.domains[e.values]
     spread, gap = float(given.greatest - given.least), plan.analysis.domains[e].gap
+    x = exact_enough(plan, e, decision_margin(plan.analysis.domains[e]), 2, spread / 2)
     evenly = 1.0 if gap is None or not spread else min(1.0, float(gap) / (16 * spread))
-    chosen = chosen_by(plan, e, Demand(2, evenly, without_none(x, 2)))
+    chosen = chosen_by(plan, e, Demand(2, evenly, without_none(plan, x, 2)))
     bound = _copied_bound(plan, e, x, chosen)
     bound = Bound(bound.error + chosen.uneven * spread / 2, bound.total, 1)
     _value_head(plan, e, x, chosen, bound, chosen.met - chosen.sharp)
@@ -181,9 +182,27 @@ def keeping_out(x: Variable, chosen: Choosing) -> Entries:
     return {} if x.none is None else {x.none: -float(chosen.scale)}
 
 
-def without_none(x: Variable, places: int) -> Preferring | None:
+def without_none(plan: Plan, x: Variable, places: int) -> Preferring | None:
     """Keys whose value is None are kept from being chosen."""
-    return None if x.none is None else Preferring(x, places * x.total, places)
+    if x.none is None:
+        return None
+    return Preferring(x, places * x.total, places, plan.is_clean(x))
+
+
+def exact_enough(plan: Plan, e: Aggregate, margin: float, places: int, weight: float) -> Variable:
+    """The numbers that `e` averages; a cleaned copy where they, or the flags that keep None from
+    being chosen, use up half of `margin`, unless attention alone exceeds it.
+
+    Args:
+        places: of the head's scores.
+        weight: how far off it is for each part by which the shares of keys differ.
+    """
+    x = plan.values[e.values]
+    flags = 0.0 if x.none is None else unevenness(plan.sharp * places * x.total)
+    anyway = softmax_rounding(plan.n_keys) * largest(plan, e, x)
+    noise = anyway + x.error + flags * weight
+    # A copy would be read with the same blur.
+    return cleaned(plan, x) if not x.blur and anyway < margin <= 2 * noise else x
 
 
 # --- shares that neurons read ------------------------------------------------------------------
@@ -194,7 +213,7 @@ def _add_agreed(plan: Plan, e: Aggregate) -> None:
     x, given = plan.values[e.values], plan.analysis.domains[e.values]
     domain = plan.analysis.domains[e]
     least, most = plan.analysis.counts[e]
-    chosen = chosen_by(plan, e, Demand(2, 1 / (16 * most), without_none(x, 2)))
+    chosen = chosen_by(plan, e, Demand(2, 1 / (16 * most), without_none(plan, x, 2)))
     values = [value for value in given.listed if value in domain.code]
     default = READERS[e.kind](e.default)
     empty = default is not None and least == 0

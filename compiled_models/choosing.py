@@ -8,7 +8,7 @@ whose chosen keys need not share evenly is made sharper by just what e takes awa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundtruth.compiled_models.components import Term
 from groundtruth.compiled_models.expressions import Select, Selector, SOp
@@ -74,11 +74,13 @@ class Preferring:
         variable: on which it rests.
         error: how far it can be off.
         size: the greatest absolute value of it.
+        chosen_exactly: whether it is exactly 0 for each key that can be chosen.
     """
 
     variable: Variable
     error: float
     size: float
+    chosen_exactly: bool = False
 
 
 def selection(plan: Plan, selector: Selector) -> Selection:
@@ -115,19 +117,27 @@ def jointly_choosing(plan: Plan, e: SOp, chosen: Selection, demand: Demand) -> C
 
 def _clean_enough(plan: Plan, terms: tuple[Term, ...], demand: Demand) -> Choosing:
     """`terms`, of cleaned copies of what they read where scores would be too far off otherwise."""
-    stretch = plan.tolerance.stretch
-    error = stretch * _score_error(terms, demand)
+    error, uneven = _score_errors(plan, terms, demand)
     allowed = BLUNTED / 2 if demand.evenly is None else demand.evenly / plan.sharp
-    if error > allowed:
+    if uneven > allowed:
         terms = tuple(
             Term(cleaned(plan, t.keys), cleaned(plan, t.queries), t.wanted) for t in terms
         )
-        error = stretch * _score_error(terms, demand)
+        error, uneven = _score_errors(plan, terms, demand)
     if 2 * error > BLUNTED:
         raise Problem("what its selector compares is off by too much for one key to stand out")
     sharp = plan.sharp if demand.evenly is not None else math.ceil(plan.sharp / (1 - 2 * error))
     lost = leak(plan.n_keys, sharp * (1 - 2 * error))
-    return Choosing(terms, sharp, demand.places * sharp, lost, unevenness(sharp * error))
+    return Choosing(terms, sharp, demand.places * sharp, lost, unevenness(sharp * uneven))
+
+
+def _score_errors(plan: Plan, terms: tuple[Term, ...], demand: Demand) -> tuple[float, float]:
+    """How far a score can be off, and how far one of a key that is chosen."""
+    error = plan.tolerance.stretch * _score_error(terms, demand)
+    if demand.preferring is None or not demand.preferring.chosen_exactly:
+        return error, error
+    alone = replace(demand, preferring=None)
+    return error, plan.tolerance.stretch * _score_error(terms, alone)
 
 
 def _score_error(terms: tuple[Term, ...], demand: Demand) -> float:

@@ -1,6 +1,7 @@
 """Compiled models in a folder, ready for a model hub.
 
-model.safetensors, model.json, config.json, README.md   the weights; see `models/model_files.py`
+model.safetensors, model.json, config.json, vocab.json, README.md
+                the weights, what tokens and outputs stand for; see `models/model_files.py`
 compiled.json   recipe, program, what lies and is computed where, certificate, content hash
 
 A program is code and is not kept: one of the library is made again from the recipe, any other is
@@ -9,6 +10,7 @@ handed in. The certificate in the file is for readers; loading certifies the wei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from groundtruth.compiled_models.presets import variant
 from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.testbed import CompiledTestbed
 from groundtruth.compiled_models.twin_bounds import Held
+from groundtruth.compiled_models.values import Value
 from groundtruth.errors import HashMismatch, InputError, StoreError
 from groundtruth.models import Weights
 from groundtruth.models.model_files import load_weights, save_weights
@@ -55,7 +58,14 @@ def save_compiled(testbed: CompiledTestbed, folder: str | Path) -> None:
         "hash": testbed.hash,
     }
     files.check_plain("compiled.json", body)
-    save_weights(compiled.weights, folder, f"A transformer that computes {compiled.program.name}")
+    save_weights(
+        compiled.weights,
+        folder,
+        f"A transformer that computes {compiled.program.name}",
+        tokens=_texts(compiled.analysis.vocab),
+        labels=_labels(compiled),
+        about=_about(testbed),
+    )
     files.write_atomic(Path(folder) / FILE, files.seal(body))
 
 
@@ -175,3 +185,45 @@ def _certificate(compiled: Compiled) -> dict[str, Any]:
         for margin in kept["margins"]
     ]
     return {**kept, "margins": margins}
+
+
+def _texts(vocab: Sequence[Value]) -> list[str]:
+    """Names of all token ids; strings are their own unless that makes two alike."""
+    texts = [token if isinstance(token, str) else repr(token) for token in vocab]
+    if len({*texts, "<bos>", "<pad>"}) < len(texts) + 2:
+        texts = [repr(token) for token in vocab]
+    return [*texts, "<bos>", "<pad>"]
+
+
+def _labels(compiled: Compiled) -> list[str]:
+    output = compiled.layout[compiled.program.names[compiled.program.output]]
+    return [label if isinstance(label, str) else str(label) for label in output.labels]
+
+
+def _about(testbed: CompiledTestbed) -> str:
+    compiled = testbed.compiled
+    longest = compiled.analysis.max_length
+    return f"""It computes this program, on sequences of up to {longest} tokens:
+
+```
+{compiled.program}
+```
+
+What lies and is computed where is in `compiled.json`, and can be scored against:
+
+```python
+from groundtruth.compiled_models.compiled_files import load_compiled
+
+testbed = load_compiled("this folder")  # certified again
+```
+
+{_reading(compiled)}"""
+
+
+def _reading(compiled: Compiled) -> str:
+    """Where outputs lie: one for each value, or the number itself."""
+    output = compiled.layout[compiled.program.names[compiled.program.output]]
+    if not output.numerical:
+        return "The output that is 1 says which value it is; the others are 0."
+    none = "" if output.none is None else "; a second one is 1 where it is None"
+    return f"The output is the number itself{none}."

@@ -91,7 +91,8 @@ class Variable:
 
     @property
     def numerical(self) -> bool:
-        return self.domain is not None and self.domain.kind == "numerical"
+        """Whether its first direction holds the number itself."""
+        return self.expression.kind == "numerical" and self.labels[0] == "number"
 
     @property
     def none(self) -> int | None:

@@ -66,7 +66,8 @@ class Plan:
     Fields:
         reader: the name of what is planned.
         values: the variable of each s-op that is planned before, as `reader` sees it.
-        clean: copies of variables in which all that should be 0 is exactly 0.
+        clean: copies of variables in which all that should be 0 is exactly 0, and numbers are
+            hardly off.
         sharp: the distance between scores that attention tells apart.
     """
 
@@ -91,6 +92,10 @@ class Plan:
         """The view of a variable for `reader`."""
         blur = self.tolerance.of(variable.name, self.reader)
         return variable.seen(blur, shifted=variable.name in self.tolerance.shifted)
+
+    def is_clean(self, variable: Variable) -> bool:
+        """Whether what should be 0 of it is read as exactly 0."""
+        return not variable.blur and variable in self.clean.values()
 
     @property
     def n_keys(self) -> int:

@@ -26,6 +26,7 @@ from groundtruth.compiled_models.steps import (
     negated,
     stairs,
 )
+from groundtruth.compiled_models.values import Value
 
 CLEAN = 2.0**-19
 """Error, summed over the directions of a variable, that a copy would not improve on."""
@@ -91,23 +92,19 @@ def add_vote(plan: Plan, e: Vote) -> None:
 
 
 def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
-    """relu(f x + g y - low) + low, and 0 where either is None."""
+    """relu(f x + g y - low) + low, and 0 where either is None; of cleaned copies where the result
+    would be too far off otherwise."""
     given = [(plan.values[e.first], e.first_factor), (plan.values[e.second], e.second_factor)]
+    size, error = _linear_bound(plan, given)
+    blurred = any(x.blur for x, _ in given)
+    if not blurred and error >= decision_margin(plan.analysis.domains[e]) > _linear_rounding(size):
+        given = [(cleaned(plan, x), factor) for x, factor in given]
+        size, error = _linear_bound(plan, given)
     weights: dict[int, float] = defaultdict(float)
-    size = error = 0.0
     for x, factor in given:
-        domain = plan.analysis.domains[x.expression]
-        largest = float(max(abs(domain.least), abs(domain.greatest)))
         weights[x.start] += float(factor)
-        size += abs(float(factor)) * largest
-        error += abs(float(factor)) * x.error + storing(float(factor)) * largest
-    low, span = -size - 1, 2 * size + 1
     reads = tuple(dict.fromkeys(x for x, _ in given))
-    flags = [x.none for x in reads if x.none is not None]
-    flags_error = sum(x.total for x in reads if x.none is not None)
-    if flags_error > MOST_ERROR:
-        raise Problem("whether its arguments are None cannot be told reliably")
-    start = plan.start
+    flags, low, start = [x.none for x in reads if x.none is not None], -size - 1, plan.start
     units = [
         Unit({**weights, **dict.fromkeys(flags, 4 * low)}, -low, {start: 1.0}),
         Unit(dict.fromkeys(flags, -2.0), 1.0, {start: low}),
@@ -115,20 +112,40 @@ def add_linear(plan: Plan, e: LinearSequenceMap) -> None:
     if flags:
         either = dict.fromkeys(flags, 2.0)
         units += [Unit(either, -0.5, {start + 1: 1.0}), Unit(either, -1.5, {start + 1: -1.0})]
-    error += gamma(8) * 2 * span + 8 * span * flags_error
     flags_blur = sum(x.blur for x in reads if x.none is not None)
     made = plan.value(e, Bound(error, gamma(8) * 4 + 4 * flags_blur if flags else 0.0))
     plan.components.append(Neurons(reads, made, tuple(units)))
 
 
+def _linear_bound(
+    plan: Plan, given: Sequence[tuple[Variable, int | Fraction]]
+) -> tuple[float, float]:
+    """The greatest absolute value of a combination of numbers, and how far it can be off."""
+    size = error = 0.0
+    for x, factor in given:
+        domain = plan.analysis.domains[x.expression]
+        largest = float(max(abs(domain.least), abs(domain.greatest)))
+        size += abs(float(factor)) * largest
+        error += abs(float(factor)) * x.error + storing(float(factor)) * largest
+    flagged = {x for x, _ in given if x.none is not None and not plan.is_clean(x)}
+    flags_error = sum(x.total for x in flagged)
+    if flags_error > MOST_ERROR:
+        raise Problem("whether its arguments are None cannot be told reliably")
+    return size, error + _linear_rounding(size) + 8 * (2 * size + 1) * flags_error
+
+
+def _linear_rounding(size: float) -> float:
+    return gamma(8) * 2 * (2 * size + 1)
+
+
 def cleaned(plan: Plan, x: Variable) -> Variable:
-    """A copy of a categorical variable in which all that should be 0 is exactly 0; `x` itself if it
-    is clean enough."""
+    """A copy of a variable in which all that should be 0 is exactly 0, and a number is hardly off;
+    `x` itself if it is categorical and clean enough."""
     # A gate is off by four readings itself.
-    if x.total - len(x.labels) * x.blur <= max(CLEAN, 8 * x.blur):
+    if not x.numerical and x.total - len(x.labels) * x.blur <= max(CLEAN, 8 * x.blur):
         return x
     if x not in plan.clean:
-        _add_clean(plan, x)
+        _add_clean_number(plan, x) if x.numerical else _add_clean(plan, x)
         plan.clean[x] = plan.variables[-1]
     return plan.seen(plan.clean[x])
 
@@ -140,6 +157,22 @@ def _add_clean(plan: Plan, x: Variable) -> None:
     bound = Bound(gates[0].error, gates[0].error, 1)
     made = plan.on_the_way(x.expression, "clean", x.labels, bound, 0.5, one_hot=True)
     plan.components.append(Neurons((x,), made, tuple(units)))
+
+
+def _add_clean_number(plan: Plan, x: Variable) -> None:
+    """By way of a one-hot of all its values."""
+    domain = plan.analysis.domains[x.expression]
+    if domain.values is None:
+        raise Problem("the numbers that it reads are off by too much, and too many to be restored")
+    points = [float(value) for value in domain.listed]
+    labels = (*domain.listed, None) if domain.none else domain.listed
+    errors, places = [x.error] * len(points), range(len(labels))
+    one_hot = _add_one_hot(plan, x.expression, x, points, errors, places, labels)
+    cases = [(code, ((one_hot, [code]),)) for code in places]
+    units, worst = _gates(cases, target_of(domain, plan.start))
+    bound, margin = _gates_bound(domain, worst), decision_margin(domain)
+    made = plan.on_the_way(x.expression, "clean", x.labels, bound, margin)
+    plan.components.append(Neurons((one_hot,), made, tuple(units)))
 
 
 def add_product(plan: Plan, e: SOp, variables: Sequence[Variable], part: str) -> Variable:
@@ -295,23 +328,61 @@ def add_stairs(
     """`e` as a function of the number on the first direction of `x`; see `stairs`.
 
     Args:
+        codes: of the result at each of `points`; then where `x` is None, if it can be.
         stepwise: whether each step is between neighbouring codes.
     """
-    domain, reading = plan.analysis.domains[e], _number_of(x, points, errors)
-    made = stairs(reading, points, errors, codes, target_of(domain, plan.start))
+    domain = plan.analysis.domains[e]
+    made = _stairs(x, points, errors, codes, target_of(domain, plan.start))
     bound = replace(stairs_bound(made, domain, plan.start), stepwise=stepwise)
     if is_coarse(domain, bound):
-        used, start = sorted(set(codes)), plan.start
-        place = {code: start + k for k, code in enumerate(used)}
-        made = stairs(reading, points, errors, codes, lambda code: {place[code]: 1.0})
-        off_by = Bound(max(made.errors.values()), sum(made.errors.values()), len(used))
+        used = sorted(set(codes))
         labels = [(*domain.listed, None)[code] for code in used]
-        one_hot = plan.on_the_way(e, "one_hot", labels, off_by, 0.5)
-        plan.components.append(Neurons((x,), one_hot, made.units))
+        places = [used.index(code) for code in codes]
+        one_hot = _add_one_hot(plan, e, x, points, errors, places, labels)
         cases = [(code, ((one_hot, [k]),)) for k, code in enumerate(used)]
         _add_gates(plan, e, (one_hot,), cases)
         return
     plan.components.append(Neurons((x,), plan.value(e, bound), made.units))
+
+
+def _stairs(
+    x: Variable,
+    points: Sequence[float],
+    errors: Sequence[float],
+    codes: Sequence[int],
+    target: Callable[[int], Entries],
+) -> Stairs:
+    """The neurons of `add_stairs`; the flag of None keeps the steps off, and has a gate."""
+    reading = Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1, x.blur)
+    if x.none is None:
+        return stairs(reading, points, errors, codes, target)
+    *codes, none = codes
+    made = stairs(reading, points, errors, codes, target, [x.none], x.total, x.blur)
+    errors_of, writes = dict(made.errors), target(none)
+    if not writes:
+        return made
+    kept = gate([x.none], 1, x.total, 1, writes, x.blur)
+    for direction, weight in writes.items():
+        errors_of[direction] = errors_of.get(direction, 0.0) + abs(weight) * kept.error
+    return Stairs((*made.units, *kept.units), errors_of, sum(errors_of.values()))
+
+
+def _add_one_hot(
+    plan: Plan,
+    e: SOp,
+    x: Variable,
+    points: Sequence[float],
+    errors: Sequence[float],
+    places: Sequence[int],
+    labels: Sequence[Value],
+) -> Variable:
+    """One direction for each of `labels`: places[k] is the label of points[k]."""
+    start = plan.start
+    made = _stairs(x, points, errors, places, lambda place: {start + place: 1.0})
+    bound = Bound(max(made.errors.values()), sum(made.errors.values()), len(labels))
+    one_hot = plan.on_the_way(e, "one_hot", labels, bound, 0.5)
+    plan.components.append(Neurons((x,), one_hot, made.units))
+    return one_hot
 
 
 def is_coarse(domain: Domain, bound: Bound) -> bool:
@@ -319,30 +390,15 @@ def is_coarse(domain: Domain, bound: Bound) -> bool:
     return domain.kind == "numerical" and bound.error > COARSE * decision_margin(domain)
 
 
-def _number_of(x: Variable, points: Sequence[float], errors: Sequence[float]) -> Reading:
-    return Reading({x.start: 1.0}, max(map(abs, points)) + max(errors), 1, x.blur)
-
-
 def _add_map_of_number(plan: Plan, e: Map, x: Variable, codes: list[int]) -> None:
-    """Steps; a numerical s-op that may be None keeps them off by its flag."""
+    """Steps where the function changes."""
     changes = sum(a != b for a, b in pairwise(codes))
     if 2 * changes > MOST_NEURONS:
         raise Problem(f"needs more than {MOST_NEURONS} neurons")
-    given, domain = plan.analysis.domains[e.argument], plan.analysis.domains[e]
+    given = plan.analysis.domains[e.argument]
     points = [float(value) for value in given.listed]
-    errors = [x.error] * len(points)
-    if x.none is None:
-        add_stairs(plan, e, x, points, errors, codes[:-1])
-        return
-    reading, target = _number_of(x, points, errors), target_of(domain, plan.start)
-    made = stairs(reading, points, errors, codes[:-1], target, [x.none], x.total, x.blur)
-    units, bound = list(made.units), stairs_bound(made, domain, plan.start)
-    if writes := target(codes[-1]):
-        none = gate([x.none], 1, x.total, 1, writes, x.blur)
-        units += none.units
-        scale = max(map(abs, writes.values()))
-        bound = Bound(bound.error + scale * none.error, bound.total + none.error, bound.active + 1)
-    plan.components.append(Neurons((x,), plan.value(e, bound), tuple(units)))
+    codes = codes if given.none else codes[:-1]
+    add_stairs(plan, e, x, points, [x.error] * len(points), codes)
 
 
 def _by_sum(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from groundtruth.compiled_models.aggregating import (
     chosen_by,
     default_of,
+    exact_enough,
     keeping_out,
     largest,
     without_none,
@@ -20,16 +21,17 @@ from groundtruth.compiled_models.components import Head, Neurons, Unit
 from groundtruth.compiled_models.counting import even_enough, share_errors
 from groundtruth.compiled_models.expressions import Aggregate
 from groundtruth.compiled_models.layout import Variable
-from groundtruth.compiled_models.plan import Bound, Plan
+from groundtruth.compiled_models.plan import Bound, Plan, decision_margin
 from groundtruth.compiled_models.rounding import gamma, softmax_rounding, storing
 from groundtruth.compiled_models.steps import Reading, step_between
 
 
 def add_sum(plan: Plan, e: Aggregate) -> None:
     """A head for share and average, steps that tell widths apart, and a neuron for each width."""
-    x, given = plan.values[e.values], plan.analysis.domains[e.values]
-    least, most = plan.analysis.counts[e]
-    chosen = chosen_by(plan, e, Demand(1, even_enough(most) / 2, without_none(x, 1)))
+    given, (least, most) = plan.analysis.domains[e.values], plan.analysis.counts[e]
+    margin = decision_margin(plan.analysis.domains[e]) / (most + 1)
+    x = exact_enough(plan, e, margin, 1, largest(plan, e, plan.values[e.values]))
+    chosen = chosen_by(plan, e, Demand(1, even_enough(most) / 2, without_none(plan, x, 1)))
     widths = list(range(most, least - 1, -1))
     errors = share_errors(plan, chosen, widths)
     relative = chosen.uneven + softmax_rounding(plan.n_keys) + 2 * chosen.leak

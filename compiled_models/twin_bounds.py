@@ -23,6 +23,7 @@ import numpy as np
 from groundtruth import models
 from groundtruth.compiled_models.codes import closest
 from groundtruth.compiled_models.components import Component, Head, Neurons
+from groundtruth.compiled_models.domains import Domain
 from groundtruth.compiled_models.expressions import Expression
 from groundtruth.compiled_models.layout import BOS, Layout, Variable
 from groundtruth.compiled_models.placement import PlacedBlock, Placement
@@ -134,8 +135,10 @@ def derived(
     bounds = Bounds(coding, names, kept, n_keys, extra, n_extra, noise, norm)
     written = {part.writes for b in placement.blocks for part in (*b.heads, *b.neurons)}
     embedded = [variable for variable in layout.variables if variable not in written]
+    domains = {value.expression: value.domain for value in layout.values()}
     for variable in layout.variables:
-        bounds.ranges[variable] = _range(variable, n_keys)
+        domain = domains[variable.expression] if variable.numerical else None
+        bounds.ranges[variable] = _range(variable, domain, n_keys)
         if variable in embedded:
             _stand(bounds, variable)
     bounds.square = max(bounds.square, 1.0)
@@ -288,11 +291,15 @@ def _longest(coding: Coding, variable: Variable, range_: tuple[float, float]) ->
     return float(lengths.sum()) * max(1.0, *map(abs, range_))
 
 
-def _range(variable: Variable, n_keys: int) -> tuple[float, float]:
+def _range(variable: Variable, domain: Domain | None, n_keys: int) -> tuple[float, float]:
     """Bounds of each direction. What is on the way is a share, a one-hot copy, twice a step at
-    most, or a number of keys; averages are looked at where their head is."""
+    most, or a number of keys; averages are looked at where their head is.
+
+    Args:
+        domain: of a number.
+    """
     if variable.one_hot:
         return 0.0, 1.0
-    if variable.domain is not None:
-        return float(min(variable.domain.least, 0)), float(max(variable.domain.greatest, 1))
+    if domain is not None:
+        return float(min(domain.least, 0)), float(max(domain.greatest, 1))
     return -0.1, float(max(3, n_keys))

@@ -317,6 +317,35 @@ def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
     )
 
 
+_COMPILED = {
+    "hist": (0.5, 16, 3, None),
+    "reverse": (0.5, 48, 7, "blocks.1.hook_resid_mid"),
+    "sort_unique": (0.7, 64, 6, "blocks.0.hook_resid_post"),
+    "frac_prevs": (0.9, 24, 4, "blocks.0.hook_resid_post"),
+    "detect_pattern": (0.5, 32, 7, "blocks.1.hook_resid_mid"),
+    "induction": (0.6, 40, 6, "blocks.1.hook_resid_mid"),
+}
+"""Program -> about the least share of its directions that a twin can be proven on, a width just
+above its number of features, the L0 of its last site, and a site in the middle of the twin."""
+
+
+def _compiled_worlds(n_samples: int) -> tuple[WorldSpec, ...]:
+    """Of each program the last site, of the model and of a superposed twin, and a site in the
+    middle of the twin."""
+    worlds = []
+    for program, (share, width, l0, middle) in _COMPILED.items():
+        parameters = {"width": width, "l0": l0, "n_samples": n_samples}
+        others = (MethodSpec(f"sae/{name}", parameters) for name in ("jumprelu", "matryoshka"))
+        methods = (*_saes(width, l0, n_samples), *others)
+        twin: dict[str, Any] = {"twin": {"superpose": share}}
+        places = [{}, twin] if middle is None else [{}, twin, {**twin, "site": middle}]
+        worlds += [
+            WorldSpec(f"compiled/{program}", methods, (0, 1), place, n_train=n_samples)
+            for place in places
+        ]
+    return tuple(worlds)
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -430,6 +459,17 @@ SUITES: dict[str, Suite] = {
             rows=_CIRCUIT_ROWS,
             primary="circuit.edge_auprc",
             scoring=CircuitScoring(),
+        ),
+        Suite(
+            "compiled-features",
+            1,
+            "Five autoencoders on the residual streams of six compiled programs and of their "
+            "superposed twins: are the variables found? PCA and ICA are rows. Half an hour on two "
+            "cores.",
+            _compiled_worlds(200_000),
+            rows=(*_LEAST_ROWS, "C1-rows", "C2-pca", "C2-ica"),
+            primary="recover.joint",
+            scoring=Scoring(n_select=4096, n_score=8192, n_positives=100),
         ),
     )
 }

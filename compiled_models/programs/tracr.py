@@ -279,11 +279,24 @@ def _nary_map_specification(sequence: list[Value], f: Callable, *arguments: SOp)
     example=((1, 2, 3), (2, 3, 4)),
 )
 def nary_map(f: Callable[..., Value], *arguments: SOp) -> SOp:
-    """f(x, y, ...) of any number of s-ops, by tuples that grow one s-op at a time."""
+    """f(x, y, ...) of any number of s-ops: by tuples of them that grow up to the last."""
     if not arguments:
         raise reject("arguments", arguments, "at least one s-op")
-    start = Map(named("(x,)", lambda x: (x,)), arguments[0])
-    grow = named("(*x, y)", lambda x, y: (*x, y))
-    together = reduce(lambda x, y: SequenceMap(grow, x, y), arguments[1:], start)
-    applied = named(f"{function_text(f)} of x", lambda x: f(*x))
-    return Map(applied, together, name="nary_map")
+    distinct = tuple(dict.fromkeys(arguments))
+    places = [distinct.index(argument) for argument in arguments]
+    text = function_text(f)
+    if len(distinct) < len(arguments):
+        text += f" of {places}"
+    if len(distinct) == 1:
+        return Map(named(text, lambda x: f(*(x for _ in places))), *distinct, name="nary_map")
+    first, *between, last = distinct
+    if between:
+        start = SequenceMap(named("(x, y)", lambda x, y: (x, y)), first, between[0])
+        grow = named("(*x, y)", lambda x, y: (*x, y))
+        first = reduce(lambda x, y: SequenceMap(grow, x, y), between[1:], start)
+
+    def applied(x: Value, y: Value) -> Value:
+        values = (*x, y) if between else (x, y)
+        return f(*(values[place] for place in places))
+
+    return SequenceMap(named(text, applied), first, last, name="nary_map")

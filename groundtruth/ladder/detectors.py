@@ -72,7 +72,8 @@ class Detectors:
 
 
 def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
-    """O2*: w_i = Cov(X)^-1 d_i from the world's exact covariance, thresholds chosen on `select`.
+    """O2*: w_i = Cov(X)^-1 r_i from the world's exact covariance, thresholds chosen on `select`,
+    with r_i by how much x moves with one unit of feature i.
 
     For Gaussian interference this is the best linear detector (Fisher's discriminant). Positives
     are made from silent samples: under independent firing, x + m d_i with m from the magnitude
@@ -83,10 +84,25 @@ def linear_ceiling(data: ScoreData, rng: np.random.Generator) -> Detectors:
     inverse = np.linalg.pinv(truth.covariance, rcond=_ROUNDING, hermitian=True)
     spread = np.einsum("fd,fd->f", truth.directions @ truth.covariance, truth.directions)
     varies = spread > _ROUNDING * np.linalg.norm(truth.covariance, 2)
-    weights = np.where(varies[:, None], truth.directions @ inverse, 0.0)
-    weights = unit_response(weights, truth.directions)
+    responses = _responses(truth)
+    weights = np.where(varies[:, None], responses @ inverse, 0.0)
+    weights = unit_response(weights, responses)
     detectors = Detectors(weights, np.zeros(truth.n_features), truth.mean, truth.mean_activity)
     return replace(detectors, thresholds=_thresholds(data, detectors, rng))
+
+
+def _responses(truth: FeatureTruth) -> np.ndarray:
+    """(n_features, d) r_i = Cov(x, a_i) / Var(a_i), which is d_i if features fire independently.
+
+    Of a population it is exact, and what goes with a feature is a part of it: a copy of the feature
+    in another direction moves with it. In structured worlds d_i stands for it.
+    """
+    if truth.population is None:
+        return truth.directions
+    moments = truth.population.second_moments @ truth.directions
+    shared = moments - np.outer(truth.mean_activity, truth.mean_activity @ truth.directions)
+    varies = truth.variance > _ROUNDING * truth.variance.max(initial=0.0)
+    return np.where(varies[:, None], shared / np.where(varies, truth.variance, 1.0)[:, None], 0.0)
 
 
 def unit_response(weights: np.ndarray, directions: np.ndarray) -> np.ndarray:

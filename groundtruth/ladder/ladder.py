@@ -19,7 +19,7 @@ from groundtruth.references import References
 from groundtruth.result import Result, undefined
 from groundtruth.score_data import ScoreData
 
-VERSION = 4
+VERSION = 5
 """Raised whenever a row is made in another way, so that cached rows are made again."""
 
 N_TRAIN = 500_000

@@ -19,6 +19,7 @@ from groundtruth.methods.sae import check_l0, check_width
 from groundtruth.testbed import ActivationSubject
 
 RETRY = 5  # times the iterations, when the first fit did not converge
+RANK = 1e-5  # of the largest singular value: below it, float32 rounding is what varies
 PENALTY = 0.1  # L1 coefficient of dictionary learning, in root mean square lengths of x
 # Samples per step of dictionary learning. A sample costs the same in any batch, so small ones give
 # more steps: at 10,000 samples and 3 passes, 64 recovered 0.80 of sparse/small and 256 0.56.
@@ -60,7 +61,8 @@ def ica(
     the name of the result says so.
 
     Args:
-        width: components, at most d; None is d.
+        width: components, at most d; None is d. Fewer where activations vary in fewer dimensions,
+            since the others cannot be whitened.
         n_samples: activations to fit on.
         max_iter: iterations of the first run.
 
@@ -72,13 +74,16 @@ def ica(
     """
     from sklearn.decomposition import FastICA
 
+    width = _at_most_d(width, subject.d)
+    x = _sample(subject, n_samples, seed)
+    sizes = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
     estimator = FastICA(
-        _at_most_d(width, subject.d),
+        min(width, max(1, int(np.sum(sizes > RANK * sizes[0])))),
         whiten="unit-variance",
         max_iter=max_iter,
         random_state=random_state(seed),
     )
-    return _fit(estimator, _sample(subject, n_samples, seed))
+    return _fit(estimator, x)
 
 
 def kmeans(

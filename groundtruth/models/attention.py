@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from groundtruth.models.attending import averaged, scores_of, softmax
 from groundtruth.models.head_layout import pack, side_by_side, unpack
 from groundtruth.models.hooks import HookPoint
-from groundtruth.models.layers import parameter, to_array
+from groundtruth.models.layers import affine, parameter, to_array
 from groundtruth.models.weights import Block, Head
 
 
@@ -33,7 +34,7 @@ class Attention(torch.nn.Module):
 
     def project(self, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """q, k, v (batch, head, position, width) of each group of heads."""
-        projected = self.projected(functional.linear(x, self.W_QKV.T, self.b_QKV))
+        projected = self.projected(affine(x, self.W_QKV, self.b_QKV))
         parts = self.layout.split(projected)
         points = (self.hook_q, self.hook_k, self.hook_v)
         if not any(point.hooked for point in points):
@@ -44,11 +45,11 @@ class Attention(torch.nn.Module):
         self, parts: list[tuple[torch.Tensor, ...]], mask: torch.Tensor
     ) -> list[torch.Tensor]:
         """z = softmax(q k' + mask) v (batch, head, position, d_value) of each group."""
-        scores = [(q @ k.transpose(-1, -2)).add_(mask) for q, k, _ in parts]
+        scores = [scores_of(q, k).add_(mask) for q, k, _ in parts]
         scores = self._through(self.hook_attn_scores, scores, by_position=False)
-        patterns = [score.softmax(-1) for score in scores]
+        patterns = [softmax(score) for score in scores]
         patterns = self._through(self.hook_pattern, patterns, by_position=False)
-        return self._through(self.hook_z, [p @ v for p, (_, _, v) in zip(patterns, parts)])
+        return self._through(self.hook_z, [averaged(p, v) for p, (_, _, v) in zip(patterns, parts)])
 
     def results(self, zs: list[torch.Tensor]) -> torch.Tensor:
         """What each head writes, (batch, position, head, d_model), without b_O."""
@@ -64,7 +65,7 @@ class Attention(torch.nn.Module):
         """What all heads write together, with b_O."""
         rows = [side_by_side(z) for z in zs]
         joined = torch.cat(rows, -1) if len(rows) > 1 else rows[0]
-        return functional.linear(joined, self.W_O.T, self.b_O)
+        return affine(joined, self.W_O, self.b_O)
 
     def weight(self, head: int, letter: int) -> torch.Tensor:
         """W_Q, W_K or W_V of one head (`letter` 0 to 2): (d_model, width)."""

@@ -2,18 +2,21 @@
 
 model.safetensors   every array by name, float64
 model.json          what is no array, and the content hash; see `bundle.py`
-config.json         sizes, for hubs and readers; loading does not need it
-README.md           the card: what it is, how to load it
+config.json         sizes, and what outputs stand for; for hubs and readers, as is what follows
+vocab.json          token -> id, where tokens have names
+README.md           the card: what it is, how to load it, how to run it without this library
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from groundtruth.bundle import Bundle, Tensors
+from groundtruth.errors import reject
+from groundtruth.models.model_card import model_card
 from groundtruth.models.weights import MLP, Block, Head, Norm, Weights
 
 BUNDLE = Bundle(
@@ -25,7 +28,15 @@ BUNDLE = Bundle(
 )
 
 
-def save_weights(weights: Weights, folder: str | Path, title: str = "A small transformer") -> None:
+def save_weights(
+    weights: Weights,
+    folder: str | Path,
+    title: str = "A small transformer",
+    *,
+    tokens: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    about: str = "",
+) -> None:
     """Write `weights` and a card to `folder`, which can be pushed to a model hub as it is.
 
     A model that is there is replaced.
@@ -34,15 +45,24 @@ def save_weights(weights: Weights, folder: str | Path, title: str = "A small tra
         weights: the model.
         folder: made if it is not there.
         title: first line of the card.
+        tokens: the name of each token id.
+        labels: what each output stands for.
+        about: more for the card, in Markdown.
 
     Raises:
+        InputError: not a name for each token, or two with one name; not a label for each output.
         StoreError: the files cannot be written.
     """
+    if tokens is not None and not len(set(tokens)) == len(tokens) == weights.n_tokens:
+        raise reject("tokens", list(tokens), f"{weights.n_tokens} different names")
+    if labels is not None and len(labels) != weights.n_outputs:
+        raise reject("labels", list(labels), f"{weights.n_outputs} names")
+    others = {"config.json": _json(config(weights, labels))}
+    if tokens is not None:
+        others["vocab.json"] = _json({token: k for k, token in enumerate(tokens)})
+    alone = tokens is not None and not _has_norms(weights) and weights.activation == "relu"
+    others["README.md"] = model_card(weights, title, about, alone=alone).encode()
     body = {"settings": weights.settings(), "hash": weights.hash}
-    others = {
-        "config.json": (json.dumps(config(weights), indent=2) + "\n").encode(),
-        "README.md": _card(weights, title).encode(),
-    }
     BUNDLE.write(Path(folder), body, weights.arrays(), others)
 
 
@@ -66,10 +86,13 @@ def load_weights(folder: str | Path) -> Weights:
     return BUNDLE.load(folder, lambda body, tensors: weights_of(body["settings"], tensors))
 
 
-def config(weights: Weights) -> dict[str, Any]:
+def config(weights: Weights, labels: Sequence[str] | None = None) -> dict[str, Any]:
     """Sizes by the names that model hubs know; heads and hidden units by block."""
+    named = {} if labels is None else {"id2label": dict(enumerate(labels))}
     return {
+        "architectures": ["GroundtruthTransformer"],
         "model_type": "groundtruth-transformer",
+        "dtype": "float64",
         "vocab_size": weights.n_tokens,
         "output_size": weights.n_outputs,
         "hidden_size": weights.d_model,
@@ -81,8 +104,18 @@ def config(weights: Weights) -> dict[str, Any]:
         "is_decoder": weights.causal,
         "bos_token_id": weights.bos,
         "pad_token_id": weights.pad,
+        **named,
         "hash": weights.hash,
     }
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _has_norms(weights: Weights) -> bool:
+    norms = [n for b in weights.blocks for n in (b.norm_attention, b.norm_mlp)]
+    return any(norm is not None for norm in (*norms, weights.final_norm))
 
 
 def weights_of(settings: Mapping[str, Any], arrays: Tensors) -> Weights:
@@ -122,25 +155,3 @@ def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_order(numbered: Mapping[str, Any]) -> list[Any]:
     return [numbered[str(i)] for i in range(len(numbered))]
-
-
-def _card(weights: Weights, title: str) -> str:
-    n_parameters = sum(array.size for array in weights.arrays().values())
-    return f"""---
-library_name: groundtruth
-tags:
-- interpretability
-- synthetic
----
-
-# {title}
-
-A transformer whose weights were chosen, not trained: {len(weights.blocks)} blocks on a residual
-stream of {weights.d_model}, {n_parameters:,} parameters.
-
-    from groundtruth.models.model_files import load_weights
-    from groundtruth.models.transformer import Transformer
-    model = Transformer(load_weights("this folder"))
-
-Content hash: `{weights.hash}`. Loading checks it.
-"""

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from groundtruth.models.attending import SHORT
 from groundtruth.models.attention import Attention
 from groundtruth.models.hooks import Hook, HookPoint, NamesFilter, attached, chosen, hook_points
-from groundtruth.models.layers import HiddenLayer, make_norm, parameter, to_array, to_norm
+from groundtruth.models.layers import HiddenLayer, affine, make_norm, parameter, to_array, to_norm
 from groundtruth.models.tokens import check_tokens
 from groundtruth.models.weights import Activation, Block, Weights
 
@@ -100,9 +100,18 @@ class Transformer(torch.nn.Module):
         return tokens.long()
 
     def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What tokens and positions write; their sum enters the first block."""
-        position = self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
-        embed = functional.embedding(tokens, self.W_E)
+        """What tokens and positions write; their sum enters the first block.
+
+        In memory d_model comes first; see `affine` and `attending`.
+        """
+        batch, length = tokens.shape
+        if length < SHORT:
+            embed = self.W_E.T.index_select(1, tokens.T.flatten())
+            embed = embed.view(-1, length, batch).permute(2, 1, 0)
+        else:
+            embed = self.W_E.T.index_select(1, tokens.flatten())
+            embed = embed.view(-1, batch, length).permute(1, 2, 0)
+        position = self.W_pos[:length].expand(batch, -1, -1)
         return self.hook_embed(embed), self.hook_pos_embed(position)
 
     def mask(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -116,7 +125,7 @@ class Transformer(torch.nn.Module):
 
     def unembed(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs that the last residual vector is read as."""
-        return functional.linear(self.ln_final(x), self.W_U.T, self.b_U)
+        return affine(self.ln_final(x), self.W_U, self.b_U)
 
     def each_block(self) -> list[TransformerBlock]:
         """The blocks, in order."""

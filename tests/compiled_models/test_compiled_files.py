@@ -57,6 +57,37 @@ def test_the_folder_says_what_was_planted(saved):
     assert body["program"] == str(testbed.compiled.program)
 
 
+def test_the_folder_says_what_tokens_and_outputs_stand_for(saved):
+    testbed, folder = saved
+    vocab = json.loads((folder / "vocab.json").read_text())
+    weights = testbed.compiled.weights
+    assert (vocab["a"], vocab["<bos>"], vocab["<pad>"]) == (0, weights.bos, weights.pad)
+    config = json.loads((folder / "config.json").read_text())
+    labels = testbed.compiled.layout["reverse"].labels
+    assert config["id2label"] == {str(k): str(label) for k, label in enumerate(labels)}
+    assert (config["vocab_size"], config["hidden_size"]) == (6, weights.d_model)
+    assert str(testbed.compiled.program) in (folder / "README.md").read_text()
+
+
+def test_the_card_runs_the_program_without_the_library(saved):
+    _, folder = saved
+    scope = {}
+    exec((folder / "README.md").read_text().split("```python\n")[-1].split("```")[0], scope)
+    labels = json.loads((folder / "config.json").read_text())["id2label"]
+    for sequence in ("abcd", "cab"):
+        found = scope["run"](folder, sequence).argmax(-1)
+        assert [labels[str(k)] for k in found] == list(reversed(sequence))
+
+
+def test_tokens_of_one_name_are_told_apart(tmp_path):
+    both = Program(Map(named("x == '1'", lambda x: x == "1"), tokens, name="is_text"), name="own")
+    save_compiled(compile_program(both, vocab=(1, "1"), max_length=2).testbed, tmp_path)
+    vocab = json.loads((tmp_path / "vocab.json").read_text())
+    assert vocab == {"1": 0, "'1'": 1, "<bos>": 2, "<pad>": 3}
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["id2label"] == {"0": "False", "1": "True"}
+
+
 def test_a_program_of_ones_own_is_handed_in(tmp_path):
     testbed = compile_program(OWN, vocab="ab", max_length=3).testbed
     save_compiled(testbed, tmp_path)

@@ -286,6 +286,72 @@ def test_numbers_of_forty_counts_are_exact_enough_to_be_averaged(name):
     assert_computes(compiled, some_sequences((0, 1), 40))
 
 
+previous = Select(indices, indices, named("key + 1 == query", lambda k, q: k + 1 == q))
+restored = {
+    "a mean of numbers before": Aggregate(
+        Select(indices, indices, "<="), Aggregate(previous, numerical(tokens), "mean"), "mean"
+    ),
+    "a mean of maxima before": Aggregate(
+        Select(indices, indices, "<="), Aggregate(before, numerical(tokens), "max"), "mean"
+    ),
+    "a mean of counts that may be None": Aggregate(
+        Select(indices, indices, "<="),
+        Map(
+            lambda x: x or None,
+            SelectorWidth(Select(tokens, tokens, "<"), "numerical"),
+            "numerical",
+        ),
+        "mean",
+    ),
+    "a map of a mean that may be None": Map(
+        lambda x: x * x, Aggregate(before, numerical(tokens), "mean"), "numerical"
+    ),
+    "a map of a sum": Map(
+        lambda x: 2 * x,
+        Aggregate(
+            Select(indices, indices, "<="),
+            Map(lambda x: x or None, tokens, "numerical"),
+            "sum",
+        ),
+        "numerical",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "vocab", "max_length", "closed"),
+    [
+        ("a mean of numbers before", (0, 1, 2), 40, False),
+        ("a mean of maxima before", (0, 1, 2), 40, True),
+        ("a mean of counts that may be None", (0, 1, 2), 20, True),
+        ("a map of a mean that may be None", (0, 1, 2), 10, False),
+        ("a map of a mean that may be None", (0, 1, 2), 20, True),
+        ("a map of a sum", (-3, 0, 1, 4, 7), 20, True),
+    ],
+)
+def test_numbers_that_may_be_none_are_restored_where_they_would_be_off(
+    name, vocab, max_length, closed
+):
+    # Each was refused: what flags and heads leave is more than the margin of what reads it.
+    program = Program(restored[name])
+    compiled = compile_program(
+        program, vocab=vocab, max_length=max_length, closed=closed, n_sequences=64
+    )
+    on_the_way = [v.name for v in compiled.layout.variables if v.domain is None]
+    assert any(name.endswith((".one_hot", ".clean")) for name in on_the_way)
+    assert_computes(compiled, some_sequences(vocab, max_length, n=6))
+
+
+def test_what_may_be_none_is_combined_where_flags_would_blur_it():
+    means = [
+        Aggregate(selector, numbers, "mean")
+        for selector, numbers in ((before, numerical(tokens)), (same, some_numbers))
+    ]
+    program = Program(LinearSequenceMap(*means, 1, -1))
+    compiled = compile_program(program, vocab=(0, 1, 2), max_length=10, n_sequences=200)
+    assert_computes(compiled, some_sequences((0, 1, 2), 10))
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError
 from groundtruth.generators.presets import BUILDERS
 from groundtruth.methods.linear import dictionary_learning, ica, kmeans, nmf, pca
@@ -65,6 +66,17 @@ def test_ica_finds_independent_directions_and_reconstructs():
     assert np.abs(rows @ mixing.T).max(axis=0).min() > 0.98
     assert np.allclose(claim.encode(x) @ claim.decoder + claim.bias, x, atol=1e-3)
     assert claim.name == "FastICA"
+
+
+def test_ica_leaves_out_what_does_not_vary():
+    # One-hot groups sum to one: whitening divided by what is left of that after rounding.
+    world = CompiledPreset("hist").build(max_length=4)
+    claim = ica(world.subject, seed=0, n_samples=2000)
+    truth = world.truth.features
+    rank = np.linalg.matrix_rank(truth.covariance, tol=1e-6, hermitian=True)
+    assert claim.decoder.shape == (rank, truth.d) and rank < truth.d
+    x = world.subject.sample(100, seed=3).numpy()
+    np.testing.assert_allclose(claim.encode(x) @ claim.decoder + claim.bias, x, atol=1e-3)
 
 
 def test_ica_that_does_not_converge_says_so_in_its_name(world):
