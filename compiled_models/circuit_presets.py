@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from groundtruth.circuit_testbed import CircuitPreset, CircuitTestbed
+from groundtruth.circuit_truth import CircuitTruth
 from groundtruth.compiled_models import library
 from groundtruth.compiled_models.batches import Batch
-from groundtruth.compiled_models.compiler import compile_program
+from groundtruth.compiled_models.circuits import circuit_truth
+from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.outputs import model_tokens
+from groundtruth.compiled_models.presets import compiled_as
 from groundtruth.compiled_models.testbed import SOURCE
 from groundtruth.condition import AblationKind
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Granularity
-from groundtruth.models.weights import Weights
 from groundtruth.paired_inputs import drawn_subject, sequences
 from groundtruth.testbed import Recipe
 from groundtruth.universe import Unit
@@ -31,47 +33,47 @@ def _compiled(
     source: str,
     *,
     program: str,
-    arguments: Sequence[Any],
-    vocab: Sequence[Any],
-    max_length: int,
     n_inputs: int,
     ablation: AblationKind,
     pairing: str | None,
     unit: Unit,
     granularity: Granularity,
     tolerance: float,
+    **how: Any,
 ) -> CircuitTestbed:
-    drawn = sequences(len(vocab), max_length, n_inputs, recipe.seed)
-    lengths = np.full(len(drawn.sequences), max_length)
+    length = how["max_length"]
+    drawn = sequences(len(how["vocab"]), length, n_inputs, recipe.seed)
+    lengths = np.full(len(drawn.sequences), length)
+    settings = json.dumps(how, sort_keys=True)
 
     def make() -> ModelSubject:
-        weights = _weights(program, _hashable(arguments), _hashable(vocab), max_length)
+        weights = _model(program, settings).weights
         tokens = model_tokens(Batch(drawn.sequences, lengths), weights)
         return drawn_subject(weights, tokens, ablation, pairing, granularity)
 
-    exhaustive = drawn.exhaustive
-    return CircuitTestbed(recipe, make, unit, tolerance, exhaustive, "compiled", source)
+    def by_program(subject: ModelSubject, unit: Unit, tolerance: float) -> CircuitTruth:
+        return circuit_truth(_model(program, settings), subject, unit, tolerance=tolerance)
+
+    return CircuitTestbed(
+        recipe, make, unit, tolerance, drawn.exhaustive, "compiled", source, by_program
+    )
 
 
 @cache
-def _weights(
-    program: str, arguments: tuple[Any, ...], vocab: tuple[Any, ...], max_length: int
-) -> Weights:
-    made = library.program(program, *arguments)
-    return compile_program(made, vocab=vocab, max_length=max_length).weights
-
-
-def _hashable(value: Any) -> Any:
-    """Lists, which is what tuples are in a stored recipe, as tuples."""
-    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+def _model(program: str, settings: str) -> Compiled:
+    return compiled_as(program, json.loads(settings))
 
 
 def _preset(program: str) -> CircuitPreset:
     entry = library.entry(program)
     parameters = {
         "arguments": list(entry.arguments),
+        "beside": [],
+        "redundant": [],
         "vocab": list(entry.vocab),
         "max_length": MAX_LENGTH,
+        "closed": False,
+        "twin": None,
         "n_inputs": N_INPUTS,
         "ablation": "resample",
         "pairing": None,

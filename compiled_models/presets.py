@@ -73,14 +73,7 @@ class CompiledPreset:
         """
         chosen = self._changed(changes)
         site = chosen.pop("site")
-        compiled = compile_program(
-            variant(library.program(self.program, *chosen["arguments"]), chosen),
-            vocab=tuple(chosen["vocab"]),
-            max_length=chosen["max_length"],
-            closed=chosen["closed"],
-        )
-        if chosen["twin"] is not None:
-            compiled = _twin(compiled, chosen["twin"])
+        compiled = compiled_as(self.program, chosen)
         made = model_testbed(compiled, seed=seed, n_inputs=chosen["n_inputs"])
         return replace(made, recipe=replace(made.recipe, parameters={**chosen, "site": site}))
 
@@ -99,6 +92,22 @@ class CompiledPreset:
             if key not in known:
                 raise UnknownName(f"parameter of {self.name}", key, known)
         return {**known, **changes}
+
+
+def compiled_as(program: str, chosen: Mapping[str, Any]) -> Compiled:
+    """A program of the library by the parameters of a preset."""
+    compiled = compile_program(
+        variant(library.program(program, *as_tuples(chosen["arguments"])), chosen),
+        vocab=as_tuples(chosen["vocab"]),
+        max_length=chosen["max_length"],
+        closed=chosen["closed"],
+    )
+    return compiled if chosen["twin"] is None else _twin(compiled, chosen["twin"])
+
+
+def as_tuples(value: Any) -> Any:
+    """Lists, which is what tuples are in a stored recipe, as tuples."""
+    return tuple(map(as_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def variant(program: Program, chosen: Mapping[str, Any]) -> Program:

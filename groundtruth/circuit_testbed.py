@@ -17,8 +17,11 @@ from groundtruth.model_subject import ModelSubject
 from groundtruth.testbed import Recipe
 from groundtruth.universe import Unit, Universe
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a truth is derived in another way, so that cached ones are derived again."""
+
+ROUTES = ("program", "enumeration")
+"""Ways to a truth; see `CircuitTruth.routes`."""
 
 Derive = Callable[[ModelSubject, Unit, float], CircuitTruth]
 """derive(subject, unit, tolerance) -> the truth."""
@@ -163,7 +166,8 @@ def _arrays(truth: CircuitTruth) -> dict[str, np.ndarray]:
     sets = [truth.structural, truth.singly_active, *bounds, *truth.circuits]
     candidates = truth.universe.candidates
     flags = np.array([[c in members for c in candidates] for members in sets], dtype=bool)
-    return {"sets": flags, "complete": np.array(truth.complete)}
+    routes = np.array([route in truth.routes for route in ROUTES])
+    return {"sets": flags, "complete": np.array(truth.complete), "routes": routes}
 
 
 def _truth(testbed: CircuitTestbed, arrays: dict[str, np.ndarray]) -> CircuitTruth:
@@ -180,4 +184,5 @@ def _truth(testbed: CircuitTestbed, arrays: dict[str, np.ndarray]) -> CircuitTru
         relevant=Bounds(*relevant),
         circuits=tuple(circuits),
         complete=bool(arrays["complete"]),
+        routes=tuple(route for route, taken in zip(ROUTES, arrays["routes"]) if taken),
     )

@@ -45,7 +45,7 @@ SHARES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 Method = Callable[..., Circuit]
 METHODS: dict[str, Method] = {
     "edge patching": methods.edge_patching,
-    "ACDC": methods.acdc,
+    "ACDC": methods.acdc_sweep,
     "EAP": methods.eap,
     "EAP-IG inputs": methods.eap_ig_inputs,
     "EAP-IG activations": methods.eap_ig_activations,
@@ -53,6 +53,9 @@ METHODS: dict[str, Method] = {
     "information flow": methods.information_flow,
     "random": methods.random_circuit,
 }
+SEEDS = {"edge pruning": (0, 1), "random": (0, 1, 2)}
+"""Of methods that draw."""
+
 PROGRAMS = (
     "hist",
     "reverse",
@@ -135,7 +138,7 @@ def scored(model: str, kind: str, ablation: str, subject: ModelSubject) -> list[
         return []
     rows = []
     for name, method in METHODS.items():
-        for seed in range(3) if name in ("edge pruning", "random") else (0,):
+        for seed in SEEDS.get(name, (0,)):
             start = time.process_time()
             circuit = method(subject, seed=seed)
             seconds = time.process_time() - start
