@@ -8,7 +8,7 @@ import pytest
 from groundtruth.compiled_models import circuit_subject, compile_program, library
 from groundtruth.compiled_models.circuits import flow_circuits
 from groundtruth.compiled_models.value_flow import ValueFlow
-from groundtruth.models.edge_patching import writer_outputs
+from groundtruth.models.clean_run import writer_outputs
 from groundtruth.models.graph import LOGITS
 
 CONDITIONS = [
