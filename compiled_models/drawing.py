@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 from groundtruth import files
+from groundtruth.circuit_truth import CircuitTruth
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.connections import Connection, connections
 from groundtruth.compiled_models.layers import BOX, Item, Line, Rows, arranged, lines, rows_of
@@ -58,7 +59,7 @@ def drawing(compiled: Compiled) -> str:
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>',
         _text(_EDGE, 28, f"{compiled.program.name}: what computes what", 16, bold=True),
         _text(_EDGE, 46, str(compiled.sizes), 11, MUTED),
-        _text(_EDGE, 64, f"strong lines: relevant under {circuit.condition}", 11, MUTED),
+        _text(_EDGE, 64, f"strong lines: relevant under {_condition(circuit)}", 11, MUTED),
         *_row_names(all_parts),
         *_lines(rows, set(lines(all_parts, used))),
         *_boxes(compiled, all_parts, rows),
@@ -66,6 +67,14 @@ def drawing(compiled: Compiled) -> str:
         "</svg>",
     ]
     return "\n".join(text) + "\n"
+
+
+def _condition(circuit: CircuitTruth) -> str:
+    """Without the hash of the inputs, which no reader can tell apart."""
+    condition = circuit.condition
+    return f"{condition.ablation} ablation" + (
+        f", {condition.pairing}" if condition.pairing else ""
+    )
 
 
 def _row_names(all_parts: tuple[Part, ...]) -> Iterator[str]:
@@ -136,7 +145,10 @@ def _texts(compiled: Compiled, part: Part) -> tuple[str, str, str]:
         what = compiled.program.text(part.expression)
     directions = part.writes.directions
     span = f"{directions.start}" if len(directions) == 1 else f"{directions.start}-{directions[-1]}"
-    return part.writes.name, f"{where}, dims {span}", what
+    held = f"dims {span}"
+    if compiled.request is not None:
+        held = f"{len(compiled.coding.codes[part.writes][0])} turned dims"
+    return part.writes.name, f"{where}, {held}", what
 
 
 def _box(rows: Rows, item: Item, fill: str, texts: tuple[str, str, str]) -> Iterator[str]:

@@ -339,39 +339,29 @@ class Select(Selector):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SelectorAnd(Selector):
+class _TwoSelectors(Selector):
+    first: Selector
+    second: Selector
+
+    def _check(self) -> None:
+        _check_selector("first", self.first)
+        _check_selector("second", self.second)
+
+    @property
+    def parents(self) -> tuple[Expression, ...]:
+        return (self.first, self.second)
+
+
+class SelectorAnd(_TwoSelectors):
     """Chooses what both choose."""
 
     word: ClassVar[str] = "selector_and"
 
-    first: Selector
-    second: Selector
 
-    def _check(self) -> None:
-        _check_selector("first", self.first)
-        _check_selector("second", self.second)
-
-    @property
-    def parents(self) -> tuple[Expression, ...]:
-        return (self.first, self.second)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SelectorOr(Selector):
+class SelectorOr(_TwoSelectors):
     """Chooses what either chooses."""
 
     word: ClassVar[str] = "selector_or"
-
-    first: Selector
-    second: Selector
-
-    def _check(self) -> None:
-        _check_selector("first", self.first)
-        _check_selector("second", self.second)
-
-    @property
-    def parents(self) -> tuple[Expression, ...]:
-        return (self.first, self.second)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
