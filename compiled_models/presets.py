@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -112,6 +112,9 @@ def as_tuples(value: Any) -> Any:
 
 def variant(program: Program, chosen: Mapping[str, Any]) -> Program:
     """`program` with others beside it, and what is to be redundant."""
+    for which in ("beside", "redundant"):
+        if isinstance(chosen[which], str) or not isinstance(chosen[which], Sequence):
+            raise reject(which, chosen[which], "a list of names", f'Pass {which}=["reverse"], say.')
     program = program.beside(*map(library.example_program, chosen["beside"]))
     for name in chosen["redundant"]:
         program = program.redundant(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +17,9 @@ class Circuit:
 
     Args:
         universe: what it is chosen from.
-        strengths: candidate -> how much it matters, larger is more; one for every candidate, -inf
-            for what the method ruled out without a number. None: a member has 1, the others 0.
+        strengths: candidate -> how much it matters, larger is more; or numbers in the order of the
+            universe. One for every candidate, -inf for what the method ruled out without a number.
+            None: a member has 1, the others 0.
         members: the candidates that are claimed. None: the method only ranks.
         condition: under which it was found; None where the method does not say.
         name: shown in tables.
@@ -44,7 +45,7 @@ for 4, the first pos_embed. Give -inf to what was ruled out, or pass members= fo
     def __init__(
         self,
         universe: Universe,
-        strengths: Mapping[Candidate, float] | None = None,
+        strengths: Mapping[Candidate, float] | Sequence[float] | np.ndarray | None = None,
         *,
         members: Iterable[Candidate] | None = None,
         condition: Condition | None = None,
@@ -56,7 +57,7 @@ for 4, the first pos_embed. Give -inf to what was ruled out, or pass members= fo
         self.claimed = None if members is None else _flags(universe, list(members))
         self.ranked = strengths is not None
         if strengths is not None:
-            self.strengths = _numbers(universe, strengths)
+            self.strengths = _numbers(universe, _by_candidate(universe, strengths))
         else:
             assert self.claimed is not None
             self.strengths = self.claimed.astype(np.float64)
@@ -112,9 +113,8 @@ def circuit_of(
     name: str | None = None,
 ) -> Circuit:
     """The circuit whose strengths, and claimed flags, stand in the order of the universe."""
-    by_candidate = dict(zip(universe.candidates, np.asarray(strengths, dtype=float).tolist()))
     members = None if claimed is None else universe.members(claimed)
-    return Circuit(universe, by_candidate, members=members, condition=condition, name=name)
+    return Circuit(universe, strengths, members=members, condition=condition, name=name)
 
 
 def _flags(universe: Universe, members: list[Candidate]) -> np.ndarray:
@@ -125,6 +125,25 @@ def _flags(universe: Universe, members: list[Candidate]) -> np.ndarray:
             raise ExplanationError(f"members: expected each once, got {shown(member)} twice.")
         flags[universe.place[member]] = True
     return flags
+
+
+def _by_candidate(
+    universe: Universe, strengths: Mapping[Candidate, float] | Sequence[float] | np.ndarray
+) -> Mapping[Candidate, float]:
+    if isinstance(strengths, Mapping):
+        return strengths
+    try:
+        numbers = np.asarray(strengths, dtype=float)
+    except (TypeError, ValueError):
+        raise ExplanationError(
+            f"strengths: expected a number for each {universe.unit}, got {strengths!r}."
+        ) from None
+    if numbers.shape != (len(universe),):
+        raise ExplanationError(
+            f"strengths: expected {len(universe)} numbers, one for each {universe.unit} in the order "
+            f"of the universe, got shape {numbers.shape}."
+        )
+    return dict(zip(universe.candidates, numbers.tolist()))
 
 
 def _numbers(universe: Universe, strengths: Mapping[Candidate, float]) -> np.ndarray:

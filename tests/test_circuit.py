@@ -71,6 +71,18 @@ def test_strengths_that_are_no_numbers():
     )
 
 
+def test_strengths_in_the_order_of_the_universe():
+    numbers = np.arange(len(EDGES), dtype=float)
+    assert Circuit(EDGES, numbers).strengths.tolist() == numbers.tolist()
+    assert Circuit(EDGES, numbers.tolist()).strengths.tolist() == numbers.tolist()
+    assert message(ExplanationError, strengths=numbers[1:]) == (
+        "strengths: expected 13 numbers, one for each edge in the order of the universe, got shape "
+        "(12,)."
+    )
+    assert "a number for each edge" in message(ExplanationError, strengths=["much", "little"])
+    assert "got nan for" in message(ExplanationError, strengths=[np.nan] * 13)
+
+
 def test_missing_strengths():
     strengths = {c: 0.0 for c in EDGES.candidates if c not in (V0, ML)}
     assert message(ExplanationError, strengths=strengths) == (
