@@ -140,8 +140,8 @@ def _by_candidate(
         ) from None
     if numbers.shape != (len(universe),):
         raise ExplanationError(
-            f"strengths: expected {len(universe)} numbers, one for each {universe.unit} in the order "
-            f"of the universe, got shape {numbers.shape}."
+            f"strengths: expected {len(universe)} numbers, one for each {universe.unit} in the "
+            f"order of the universe, got shape {numbers.shape}."
         )
     return dict(zip(universe.candidates, numbers.tolist()))
 
