@@ -332,8 +332,8 @@ def _cause_worlds() -> tuple[WorldSpec, ...]:
 
     rankings = methods("targeted-ablation", "correlation", "random-ranking")
     probes = (
-        *methods("probe-raw", "probe-latents", "random-probe"),
-        MethodSpec("causes/probe-latents", {"n_latents": 4}),
+        *methods("probe-raw", "random-probe"),
+        *(MethodSpec("causes/probe-latents", {"n_latents": n}) for n in (1, 4)),
     )
     audits = methods("trigger-search", "spectral-signature")
     vectors = methods("mean-difference", "probe-vector", "random-vector")

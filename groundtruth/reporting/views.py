@@ -153,9 +153,9 @@ RANKING = View(
     ),
     reading=(
         "Rank gap is the chance that a planted cause is ranked above a decoy that only goes along "
-        "with one; 0.5 is chance. A dictionary that ranks nothing has none. Effects compare what "
-        "each cause's latent does in the real model with what was planted, so that they fall with "
-        "the dictionary; the rank gap falls with it too."
+        "with one; 0.5 is chance. A dictionary that ranks nothing has none. The other columns "
+        "compare what each cause's latent does in the real model with what was planted. All depend "
+        "on the dictionary: where it mixes causes with decoys, no ranking of it is right."
     ),
     facts=(),
 )
