@@ -262,7 +262,7 @@ def _direction(claim: Backdoor | Probe) -> Tensors:
 def _recalled(seen: np.ndarray, answers: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The function that answered so on the rows `seen`. The nearest of them is looked up, since
     another machine may put activations off by rounding."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    tree = cKDTree(seen)
+    tree = KDTree(seen)
     return lambda rows: answers[tree.query(rows)[1]]

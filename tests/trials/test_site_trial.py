@@ -69,8 +69,8 @@ def test_a_claim_of_another_kind_is_refused_by_name(name: str) -> None:
             continue
         with pytest.raises(InputError, match=f"by a {other}, but {name} is scored by a"):
             gt.evaluate(made.testbed, methods(other)[0])
-    wrong = gt.Circuit if made.explains == "ranking" else gt.Dictionary
-    claim = wrong if made.explains == "ranking" else wrong(np.eye(3))
+    steering = gt.SteeringVector(np.ones(3))
+    claim = gt.Dictionary(np.eye(3)) if made.explains == "vector" else steering
     with pytest.raises(ExplanationError, match="must return a "):
         made.read(claim)
     with pytest.raises(InputError, match="scoring: expected None"):
