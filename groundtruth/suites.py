@@ -325,7 +325,8 @@ def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
 
 
 def _cause_worlds() -> tuple[WorldSpec, ...]:
-    """Each testbed of causes with what answers it; the trojan beside its benign twin."""
+    """Each testbed of causes with what answers it; the trojan beside its benign twin. On three
+    worlds rankings could not be told apart, and runs take seconds: there are eight."""
 
     def methods(*names: str) -> tuple[MethodSpec, ...]:
         return tuple(MethodSpec(f"causes/{name}") for name in names)
@@ -346,7 +347,7 @@ def _cause_worlds() -> tuple[WorldSpec, ...]:
         ("concept-shift", {}, "probe", probes),
     )
     return tuple(
-        WorldSpec(f"causes/{name}", specs, _SEEDS, changes, rows=(f"O0-{kind}",))
+        WorldSpec(f"causes/{name}", specs, tuple(range(8)), changes, rows=(f"O0-{kind}",))
         for name, changes, kind, specs in asked
     )
 

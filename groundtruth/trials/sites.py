@@ -196,7 +196,7 @@ class SteeringTrial(SiteTrial):
 
     def facts(self) -> list[str]:
         truth = self.testbed.truth
-        return [f"concept {truth.names[truth.concept]}", f"{len(truth.tokens)} inputs"]
+        return [f"{len(truth.names)} features", f"{len(truth.tokens)} inputs"]
 
     def stored(self, claim: SteeringVector) -> Tensors:
         return {"direction": claim.direction}
@@ -239,8 +239,7 @@ class ProbeTrial(SiteTrial):
     def facts(self) -> list[str]:
         truth = self.testbed.truth
         return [
-            f"concept {truth.concept}",
-            f"rival {truth.rival}",
+            f"{truth.concept} against {truth.rival}",
             f"{len(truth.familiar.x)} familiar and {len(truth.shifted.x)} shifted cases",
         ]
 
