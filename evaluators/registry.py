@@ -35,6 +35,10 @@ FAMILIES = (
     "subspace",
     "manifold",
     "circuit",
+    "causal",
+    "steer",
+    "trojan",
+    "probe",
     "recon",
 )
 """Recovery is shown first; reconstruction, which is never a success criterion, last."""

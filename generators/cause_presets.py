@@ -34,6 +34,11 @@ class CausePreset:
         known = inspect.signature(self.builder).parameters
         return {name: p.default for name, p in known.items() if name != "seed"}
 
+    @property
+    def source(self) -> str:
+        """Where the construction comes from, as its testbeds say it."""
+        return self.build().source
+
     def build(self, /, *, seed: int = 0, **changes: Any) -> SiteTestbed:
         """The testbed at `seed`, with any parameter changed by name.
 

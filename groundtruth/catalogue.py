@@ -21,9 +21,9 @@ from groundtruth.compiled_models import circuit_presets as program_presets
 from groundtruth.compiled_models import presets as compiled_presets
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
-from groundtruth.generators import circuit_presets, presets, toy_presets
+from groundtruth.generators import cause_presets, circuit_presets, presets, toy_presets
 from groundtruth.ladder.rows import ROWS
-from groundtruth.methods import circuits
+from groundtruth.methods import causes, circuits
 from groundtruth.methods.fit import DEFAULTS, Options
 
 Kind = Literal["method", "oracle", "control"]
@@ -43,7 +43,8 @@ class MethodEntry:
         summary: one line.
         make: method(subject, *, seed, **parameters) -> explanation; None for reference rows, which
             are made from the testbed and not by a method.
-        explains: "dictionary", "circuit": what it returns; "" where only running it tells.
+        explains: "dictionary", "circuit", "ranking", "vector", "trigger" or "probe": what
+            it returns; "" where only running it tells.
     """
 
     name: str
@@ -90,6 +91,20 @@ def _circuit(name: str, make: Callable[..., Any], kind: Kind = "method") -> Meth
     return replace(_entry(f"circuit/{name}", make, kind), explains="circuit")
 
 
+def _cause(
+    name: str, make: Callable[..., Any], explains: str, kind: Kind = "method"
+) -> MethodEntry:
+    return replace(_entry(f"causes/{name}", make, kind), explains=explains)
+
+
+_PLANTED = {
+    "ranking": "the planted latents, ranked by what they do",
+    "vector": "the planted direction",
+    "trigger": "the planted trigger and its direction; none where there is none",
+    "probe": "the readout of the concept, cut where it holds",
+}
+
+
 METHODS: dict[str, MethodEntry] = {
     entry.name: entry
     for entry in (
@@ -127,11 +142,30 @@ METHODS: dict[str, MethodEntry] = {
         _circuit("attribution-patching", circuits.attribution_patching),
         _circuit("random", circuits.random_circuit, "control"),
         *(MethodEntry(row.id, row.kind, row.summary, None, "circuit") for row in circuit_rows.ROWS),
+        _cause("targeted-ablation", causes.targeted_ablation, "ranking"),
+        _cause("correlation", causes.correlation, "ranking"),
+        _cause("random-ranking", causes.random_ranking, "ranking", "control"),
+        _cause("mean-difference", causes.mean_difference, "vector"),
+        _cause("probe-vector", causes.probe_vector, "vector"),
+        _cause("random-vector", causes.random_vector, "vector", "control"),
+        _cause("trigger-search", causes.trigger_search, "trigger"),
+        _cause("spectral-signature", causes.spectral_signature, "trigger"),
+        _cause("probe-raw", causes.probe_raw, "probe"),
+        _cause("probe-latents", causes.probe_latents, "probe"),
+        _cause("random-probe", causes.random_probe, "probe", "control"),
+        *(MethodEntry(f"O0-{kind}", "oracle", said, None, kind) for kind, said in _PLANTED.items()),
     )
 }
 
 
-TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset | CompiledPreset | CircuitPreset] = {
+TESTBEDS: dict[
+    str,
+    presets.Preset
+    | toy_presets.ToyPreset
+    | CompiledPreset
+    | CircuitPreset
+    | cause_presets.CausePreset,
+] = {
     preset.name: preset
     for preset in (
         *presets.PRESETS,
@@ -139,6 +173,7 @@ TESTBEDS: dict[str, presets.Preset | toy_presets.ToyPreset | CompiledPreset | Ci
         *compiled_presets.PRESETS,
         *circuit_presets.PRESETS,
         *program_presets.PRESETS,
+        *cause_presets.PRESETS,
     )
 }
 
@@ -158,7 +193,7 @@ def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Any:
 
     Returns:
         `Testbed`, whose truth is a dictionary; of a name that begins with "circuit/" a
-        `CircuitTestbed`.
+        `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`).
 
     Example:
         >>> testbed = build("sparse/small", seed=0)
@@ -216,7 +251,9 @@ def method(name: str) -> MethodEntry:
 
 def check_explains(entry: MethodEntry, explains: str, testbed: str) -> None:
     """Raise for a method, or a row, of another kind than the testbed asks for."""
-    if entry.explains not in ("", explains):
+    # A dictionary is a ranking that leaves the order open.
+    unranked = (entry.explains, explains) == ("dictionary", "ranking") and entry.make is not None
+    if entry.explains not in ("", explains) and not unranked:
         fitting = sorted(e.name for e in METHODS.values() if e.explains == explains and e.make)
         raise InputError(
             f"{entry.name}: explains by a {entry.explains}, but {testbed} is scored by a "

@@ -17,9 +17,10 @@ from groundtruth.errors import UnknownName, reject
 from groundtruth.evaluators.registry import explanation_of
 from groundtruth.report import HEADLINE
 from groundtruth.score_data import ScoreData, Scoring
+from groundtruth.site_testbed import SiteTestbed
 from groundtruth.suites import SUITES
 from groundtruth.testbed import Testbed
-from groundtruth.trials import CircuitTrial, Terms, all_metrics
+from groundtruth.trials import CircuitTrial, SiteTrial, Terms, all_metrics, trial_of
 from groundtruth.universe import shown
 
 Watch = Callable[[str, int, int], None]
@@ -79,6 +80,9 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     if isinstance(world, CircuitTestbed):
         yield from _circuits(world, oracle)
         return
+    if isinstance(world, SiteTestbed):
+        yield from _site(world, oracle)
+        return
     truth = world.truth.features
     yield "expected_l0", round(truth.expected_l0, 4)
     yield "coherence", round(truth.coherence, 4)
@@ -110,10 +114,24 @@ def _circuits(world: CircuitTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
     yield "circuits", [_listed(circuit) for circuit in truth.circuits]
     yield "hash_seed_0", world.hash
     if oracle:
-        trial = CircuitTrial(world, Terms())
-        for row in trial.rows:
-            scores = {metric: result.value for metric, result in trial.row(row).results.items()}
-            yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
+        yield from _rows(CircuitTrial(world, Terms()))
+
+
+def _site(world: SiteTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
+    """What is asked, at seed 0, and what the truth itself scores."""
+    trial = trial_of(world, Terms())
+    assert isinstance(trial, SiteTrial)
+    yield "asks for a", trial.explains
+    yield "facts", trial.facts()
+    yield "hash_seed_0", world.hash
+    if oracle:
+        yield from _rows(trial)
+
+
+def _rows(trial: CircuitTrial | SiteTrial) -> Iterator[tuple[str, Any]]:
+    for row in trial.rows:
+        scores = {metric: result.value for metric, result in trial.row(row).results.items()}
+        yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}
 
 
 def _listed(members: Members) -> list[str]:

@@ -123,7 +123,8 @@ def single(
 
 def check_suite(suite: Suite) -> None:
     """Raise for anything in the suite that does not exist, before anything runs."""
-    metrics_beside(suite.primary)
+    for primary in suite.primaries:
+        metrics_beside(primary)
     for world in suite.worlds:
         _check_world(world.testbed, world.parameters)
         built = [catalogue.build(world.testbed, seed=s, **world.parameters) for s in world.seeds]

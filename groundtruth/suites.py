@@ -49,7 +49,8 @@ class Suite:
 
     Fields:
         rows: ladder rows run on every world.
-        primary: the metric that a claim is made on.
+        primary: the metric that a claim is made on; several where testbeds of several kinds are in
+            the suite, one for each kind.
         scoring: how much data scores, or what circuits are compared with; None: the default of
             each kind of testbed.
     """
@@ -59,18 +60,24 @@ class Suite:
     summary: str
     worlds: tuple[WorldSpec, ...]
     rows: tuple[str, ...] = tuple(ladder.row_ids())
-    primary: str = "recover.joint"
+    primary: str | tuple[str, ...] = "recover.joint"
     scoring: Scoring | CircuitScoring | None = field(default_factory=Scoring)
     threshold: float = THRESHOLD
     share: float = SHARE
+
+    @property
+    def primaries(self) -> tuple[str, ...]:
+        return (self.primary,) if isinstance(self.primary, str) else self.primary
 
     def manifest(self) -> dict[str, Any]:
         """Plain JSON of everything that fixes the suite; its hash is the suite's lock."""
         return {
             "suite": self.name,
             "version": self.version,
-            "primary": self.primary,
-            "metrics": sorted(metric.key for metric in metrics_beside(self.primary).values()),
+            "primary": self.primary if isinstance(self.primary, str) else list(self.primary),
+            "metrics": sorted(
+                metric.key for one in self.primaries for metric in metrics_beside(one).values()
+            ),
             "rows": list(self.rows),
             "scoring": None if self.scoring is None else self.scoring.description(),
             "threshold": self.threshold,
@@ -317,6 +324,34 @@ def _synthsaebench_methods(n_samples: int) -> tuple[MethodSpec, ...]:
     )
 
 
+def _cause_worlds() -> tuple[WorldSpec, ...]:
+    """Each testbed of causes with what answers it; the trojan beside its benign twin. On three
+    worlds rankings could not be told apart, and runs take seconds: there are eight."""
+
+    def methods(*names: str) -> tuple[MethodSpec, ...]:
+        return tuple(MethodSpec(f"causes/{name}") for name in names)
+
+    rankings = methods("targeted-ablation", "correlation", "random-ranking")
+    probes = (
+        *methods("probe-raw", "random-probe"),
+        *(MethodSpec("causes/probe-latents", {"n_latents": n}) for n in (1, 4)),
+    )
+    audits = methods("trigger-search", "spectral-signature")
+    vectors = methods("mean-difference", "probe-vector", "random-vector")
+    asked: tuple[tuple[str, dict[str, Any], str, tuple[MethodSpec, ...]], ...] = (
+        ("dictionary", {}, "ranking", (*rankings, *_saes(38, 5, 200_000))),
+        ("steering", {}, "vector", vectors),
+        ("trojan", {}, "trigger", audits),
+        ("trojan", {"benign": True}, "trigger", audits),
+        ("belief", {}, "probe", probes),
+        ("concept-shift", {}, "probe", probes),
+    )
+    return tuple(
+        WorldSpec(f"causes/{name}", specs, tuple(range(8)), changes, rows=(f"O0-{kind}",))
+        for name, changes, kind, specs in asked
+    )
+
+
 _COMPILED = {
     "hist": (0.5, 16, 3, None),
     "reverse": (0.5, 48, 7, "blocks.1.hook_resid_mid"),
@@ -459,6 +494,17 @@ SUITES: dict[str, Suite] = {
             rows=_CIRCUIT_ROWS,
             primary="circuit.edge_auprc",
             scoring=CircuitScoring(),
+        ),
+        Suite(
+            "causal-features",
+            1,
+            "Features as causes: rankings of latents against inert decoys, steering vectors, "
+            "audits for a trigger, probes before and after a shift, each beside its oracle and a "
+            "random control. Minutes on two cores.",
+            _cause_worlds(),
+            rows=(),
+            primary=("causal.rank_gap", "steer.curve_error", "trojan.verdict", "probe.shifted"),
+            scoring=None,
         ),
         Suite(
             "compiled-features",

@@ -25,7 +25,7 @@ PAGES = (
     "docs/failure_modes.md",
     "docs/reproductions/sanity_checks.md",
 )
-MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/"}
+MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/", "config.json", "vocab.json"}
 
 
 def named_paths(text: str) -> set[str]:
@@ -53,7 +53,7 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit"
+    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit|causes"
     worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text)) - set(SUITES)
     assert worlds <= set(catalogue.testbeds())
     # Of the toy worlds, the compiled ones and circuits, which are many, the README shows one.

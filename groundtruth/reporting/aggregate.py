@@ -76,6 +76,13 @@ class Row:
         mean = self[metric]
         return None if mean is None else mean.value
 
+    def merit(self, metric: str) -> float | None:
+        """The mean with the sign by which more is better."""
+        mean = self[metric]
+        if mean is None or mean.value is None:
+            return None
+        return -mean.value if mean.metric.direction == "min" else mean.value
+
     @property
     def n_failed(self) -> int:
         return sum(run.failed for run in self.runs)
@@ -181,8 +188,8 @@ def _section(testbed: str, runs: list[Run]) -> Section:
 def _order(row: Row) -> tuple[int, float, str]:
     group = KINDS.index(row.kind)
     if row.kind == "method":
-        primary = row.value(VIEWS[row.runs[0].world.view].primary)
-        return group, np.inf if primary is None else -primary, row.label
+        merit = row.merit(VIEWS[row.runs[0].world.view].primary)
+        return group, np.inf if merit is None else -merit, row.label
     ids = ladder.row_ids()
     name = row.runs[0].method
     return group, ids.index(name) if name in ids else len(ids), row.label

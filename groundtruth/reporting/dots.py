@@ -24,7 +24,7 @@ def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
     for index, (metric, label) in enumerate(section.view.panels):
         frame = (0.27 + 0.37 * index, _BOTTOM / height, 0.335, span * _ROW / height)
         axes = figure.add_axes(frame)
-        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlim(*_span(section, metric))
         axes.set_ylim(min(heights) - 0.6, max(heights) + 0.6)
         axes.grid(True, axis="x", color=RULE, lw=0.5, alpha=0.6)
         axes.set_axisbelow(True)
@@ -48,6 +48,14 @@ def _title(axes: Axes, section: Section) -> None:
     below = f"Mean over {of} with its 95 % interval."
     # The axes begin right of the names; the title begins with them.
     title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.72)
+
+
+def _span(section: Section, metric: str) -> tuple[float, float]:
+    """From 0 to 1, and further where a value, an interval or a bound goes further."""
+    means = [mean for row in section.rows if (mean := row[metric]) is not None]
+    marks = [m for mean in means for m in (mean.value, mean.low, mean.high, mean.floor)]
+    known = [0.0, 1.0, *(m for m in marks if m is not None)]
+    return min(known) - 0.03, max(known) + 0.03
 
 
 def _heights(section: Section) -> list[float]:

@@ -85,7 +85,7 @@ def percent(value: float) -> str:
 
 def _best(section: Section, scored: Sequence[Row]) -> str:
     view = section.view
-    top = [row for row in scored if _primary(scored[0]) - _primary(row) <= _TIE]
+    top = [row for row in scored if abs(_primary(scored[0]) - _primary(row)) <= _TIE]
     best, value = top[0], _primary(top[0])
     chance, ceiling = section.chance(view.primary), section.ceiling(view.primary)
     between = ""
@@ -95,9 +95,11 @@ def _best(section: Section, scored: Sequence[Row]) -> str:
     assert mean is not None
     if mean.normalised is not None:
         between += f" ({round(mean.normalised, 2) + 0.0:.0%} of the way)"
-    if chance is not None and value <= chance + _TIE:
+    least = mean.metric.direction == "min"
+    if chance is not None and (value >= chance - _TIE if least else value <= chance + _TIE):
         of = f", of {len(scored)} tried" if len(scored) > 1 else ""
-        return f"On {_world(section)} no method recovers more than chance ({chance:.3f}){of}."
+        found = "errs less" if least else "recovers more"
+        return f"On {_world(section)} no method {found} than chance ({chance:.3f}){of}."
     if len(top) > 1:
         names = ", ".join(_name(row) for row in top)
         return f"On {_world(section)} {names} tie at {view.measure} {value:.3f}{between}."

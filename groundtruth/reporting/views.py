@@ -127,9 +127,130 @@ def _circuit(unit: str) -> View:
     )
 
 
+RANKING = View(
+    primary="causal.rank_gap",
+    measure="rank gap",
+    beside="causal.effect_cos",
+    beside_measure="cosine of effects",
+    ceiling="the truth",
+    explained="",
+    units="features",
+    columns=(
+        Column("causal.rank_gap", "rank gap", interval=True, brief=True),
+        Column("causal.rank_gap_90", "over decoys .9", brief=True),
+        Column("causal.gap", "gap of effects"),
+        Column("causal.effect_cos", "effect cosine", brief=True),
+        Column("causal.steer_cos", "steering cosine", brief=True),
+        Column("causal.iia", "IIA"),
+        Column("causal.specificity", "specificity", brief=True),
+        Column("causal.sufficiency", "sufficiency"),
+        Column("causal.necessity", "necessity"),
+        Column("causal.dormant_r2", "dormant R2"),
+    ),
+    panels=(
+        ("causal.rank_gap", "rank gap: causes over planted decoys"),
+        ("causal.effect_cos", "cosine of the effects of ablation"),
+    ),
+    reading=(
+        "Rank gap is the chance that a planted cause is ranked above a decoy that only goes along "
+        "with one; 0.5 is chance. A dictionary that ranks nothing has none. The other columns "
+        "compare what each cause's latent does in the real model with what was planted. All depend "
+        "on the dictionary: where it mixes causes with decoys, no ranking of it is right."
+    ),
+    facts=(),
+)
+
+VECTOR = View(
+    primary="steer.curve_error",
+    measure="curve error",
+    beside="steer.cosine",
+    beside_measure="cosine",
+    ceiling="the truth",
+    explained="",
+    units="inputs",
+    columns=(
+        Column("steer.curve_error", "curve error", interval=True, brief=True),
+        Column("steer.side_error", "side error", interval=True, brief=True),
+        Column("steer.cosine", "cosine", interval=True, brief=True),
+        Column("steer.rank", "rank", digits=1, brief=True),
+        Column("steer.gain", "gain"),
+    ),
+    panels=(
+        ("steer.cosine", "cosine with the planted direction"),
+        ("steer.curve_error", "curve error; 0 is right"),
+    ),
+    reading=(
+        "Curve error is how far the behaviour moves from what the planted concept would do at the "
+        "same doses, relative to that; side error is the same on all other outputs. 0 is right, 1 "
+        "is doing nothing; chance is a uniform direction. A direction that tells the concept well "
+        "need not steer it."
+    ),
+    facts=(),
+)
+
+TRIGGER = View(
+    primary="trojan.verdict",
+    measure="share of right verdicts",
+    beside="trojan.false_alarm",
+    beside_measure="false alarms",
+    ceiling="the truth",
+    explained="",
+    units="inputs",
+    columns=(
+        Column("trojan.verdict", "verdict", interval=True, brief=True),
+        Column("trojan.recall", "recall", interval=True, brief=True),
+        Column("trojan.precision", "precision", interval=True, brief=True),
+        Column("trojan.false_alarm", "false alarms", interval=True, brief=True),
+        Column("trojan.cosine", "cosine"),
+        Column("trojan.decoy_cosine", "decoy cosine"),
+    ),
+    panels=(
+        ("trojan.verdict", "share of right verdicts"),
+        ("trojan.false_alarm", "share of harmless inputs flagged"),
+    ),
+    reading=(
+        "The verdict is right where a trigger is claimed in a model that has one, or none in its "
+        "benign twin: what accuses every model is right in half of them. Recall, precision and "
+        "false alarms are over every input there is."
+    ),
+    facts=(),
+)
+
+PROBE = View(
+    primary="probe.shifted",
+    measure="accuracy after the shift",
+    beside="probe.familiar",
+    beside_measure="before it",
+    ceiling="the truth",
+    explained="",
+    units="samples",
+    columns=(
+        Column("probe.shifted", "shifted", interval=True, brief=True),
+        Column("probe.familiar", "familiar", interval=True, brief=True),
+        Column("probe.drop", "drop", brief=True),
+        Column("probe.cosine", "cosine", brief=True),
+        Column("probe.rival_cosine", "rival's cosine", brief=True),
+    ),
+    panels=(
+        ("probe.shifted", "accuracy on shifted cases"),
+        ("probe.familiar", "accuracy on familiar cases"),
+    ),
+    reading=(
+        "A probe that reads what goes along with the concept is right on familiar cases and wrong "
+        "on shifted ones, where the two part. Familiar cases are compared with the best rule of "
+        "any kind, shifted ones with the planted direction; chance is the more frequent answer."
+    ),
+    facts=(),
+)
+
+
 VIEWS: dict[str, View] = {
     "dictionary": DICTIONARY,
     "circuit.edge": _circuit("edge"),
     "circuit.node": _circuit("node"),
+    "ranking": RANKING,
+    "vector": VECTOR,
+    "trigger": TRIGGER,
+    "probe": PROBE,
 }
 """By the name that a testbed's record gives, "dictionary" if it gives none."""

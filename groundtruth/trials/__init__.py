@@ -8,9 +8,17 @@ from typing import Any
 from groundtruth.circuit_testbed import CircuitTestbed
 from groundtruth.errors import UnknownName, reject
 from groundtruth.result import Metric
+from groundtruth.site_testbed import CauseTestbed, ProbeTestbed, SteeringTestbed, TriggerTestbed
 from groundtruth.testbed import Testbed
 from groundtruth.trials.circuits import CircuitScoring, CircuitTrial
 from groundtruth.trials.dictionaries import DictionaryTrial
+from groundtruth.trials.sites import (
+    ProbeTrial,
+    RankingTrial,
+    SiteTrial,
+    SteeringTrial,
+    TriggerTrial,
+)
 from groundtruth.trials.trial import Report, ScoredRow, Terms, Trial
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "DictionaryTrial",
     "Report",
     "ScoredRow",
+    "SiteTrial",
     "Terms",
     "Trial",
     "all_metrics",
@@ -27,7 +36,14 @@ __all__ = [
     "trial_type",
 ]
 
-TRIALS: Mapping[type, Any] = {Testbed: DictionaryTrial, CircuitTestbed: CircuitTrial}
+TRIALS: Mapping[type, Any] = {
+    Testbed: DictionaryTrial,
+    CircuitTestbed: CircuitTrial,
+    CauseTestbed: RankingTrial,
+    SteeringTestbed: SteeringTrial,
+    TriggerTestbed: TriggerTrial,
+    ProbeTestbed: ProbeTrial,
+}
 """Class of testbed -> its class of trial."""
 
 

@@ -55,18 +55,7 @@ class DictionaryTrial:
         ladder.references(self.data, n_train=self.n_train)
 
     def read(self, found: Any) -> Dictionary:
-        try:
-            explanation = as_explanation(found)
-        except GroundtruthError:
-            raise
-        except Exception as error:
-            raise ExplanationError(
-                f"{type(found).__name__}: reading it as a Dictionary raised "
-                f"{type(error).__name__}: {error}. Return gt.Dictionary(decoder=directions, "
-                "encode=function) instead."
-            ) from error
-        explanation.check_width(self.testbed.truth.features.d)
-        return explanation
+        return read_dictionary(found, self.testbed.truth.features.d)
 
     def report(
         self,
@@ -103,6 +92,26 @@ class DictionaryTrial:
             share=self.share,
             **settings,
         )
+
+
+def read_dictionary(found: Any, d: int) -> Dictionary:
+    """What a method returned, or a user brought, as a dictionary of width d.
+
+    Raises:
+        ExplanationError: it cannot be read so.
+    """
+    try:
+        explanation = as_explanation(found)
+    except GroundtruthError:
+        raise
+    except Exception as error:
+        raise ExplanationError(
+            f"{type(found).__name__}: reading it as a Dictionary raised "
+            f"{type(error).__name__}: {error}. Return gt.Dictionary(decoder=directions, "
+            "encode=function) instead."
+        ) from error
+    explanation.check_width(d)
+    return explanation
 
 
 def score_outputs(
