@@ -39,6 +39,9 @@ MAX_LENGTH = 5
 TOLERANCE = 1e-3
 """Of outputs in units of a logit: the smallest change that decides anything is 1/2."""
 
+MOST = 16
+"""Edges that can matter, of models that are ranked on: all their sets are tried in seconds."""
+
 SHARES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Shares of its coordinates that a twin may be left with; the least that is certified is taken."""
 
@@ -133,7 +136,7 @@ def tracr_rows(name: str) -> list[Row]:
 
 def scored(model: str, kind: str, ablation: str, subject: ModelSubject) -> list[Row]:
     """Every method, against the relevant edges; nothing where these are known in bounds only."""
-    truth = enumerate_circuits(subject, tolerance=TOLERANCE)
+    truth = enumerate_circuits(subject, tolerance=TOLERANCE, limit=MOST)
     if not truth.complete or not truth.members("relevant"):
         return []
     rows = []
