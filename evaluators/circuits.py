@@ -113,6 +113,8 @@ def score_circuit(
 
 def _result(entry: Metric, function: Score, c: CircuitComparison) -> Result:
     try:
+        if not c.n:
+            raise Undefined("every candidate is trivial")
         scored = function(c)
     except Undefined as reason:
         return undefined(entry, str(reason), **c.parameters)

@@ -249,3 +249,17 @@ def test_what_is_only_known_in_bounds_is_not_scored():
     against = score_circuit(bounded, claim(bounded, V0), "structural")
     assert against["circuit.edge_recall"].value == 1 / 8
     assert against["circuit.edge_best_f1"].reason == "not all minimal valid circuits are known"
+
+
+def test_where_every_candidate_is_trivial_nothing_is_defined():
+    # Nothing but embeddings and outputs: no inner edge is left.
+    one = np.eye(4)
+    weights = Weights(one, np.zeros((3, 4)), (), one, np.zeros(4), bos=2, pad=3)
+    subject = ModelSubject(
+        Transformer(weights, torch.float64), [[2, 0, 1]], lambda out: out[..., -1, 0], "zero"
+    )
+    truth = enumerate_circuits(subject)
+    claim = Circuit(truth.universe, members=truth.universe.candidates)
+    for result in score_circuit(truth, claim, trivial=False).values():
+        assert result.value is None and result.reason
+    assert score_circuit(truth, claim)["circuit.edge_shd"].value is not None
