@@ -25,7 +25,14 @@ PAGES = (
     "docs/failure_modes.md",
     "docs/reproductions/sanity_checks.md",
 )
-MADE_BY_RUNS = {"demo/report.html", "report.html", "suite.lock.json", "checkpoints/", "config.json", "vocab.json"}
+MADE_BY_RUNS = {
+    "demo/report.html",
+    "report.html",
+    "suite.lock.json",
+    "checkpoints/",
+    "config.json",
+    "vocab.json",
+}
 
 
 def named_paths(text: str) -> set[str]:
