@@ -144,8 +144,8 @@ class RankingTrial(SiteTrial):
     asked = CauseTestbed
 
     def read(self, found: Any) -> RankedDictionary | Dictionary:
-        if isinstance(found, RankedDictionary):
-            return found
+        if isinstance(found, (RankedDictionary, SteeringVector, Backdoor, Probe)):
+            return super().read(found)
         return read_dictionary(found, self.testbed.truth.d)
 
     def facts(self) -> list[str]:

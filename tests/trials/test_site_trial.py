@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import groundtruth as gt
-from groundtruth import catalogue, descriptions, reporting, rescoring, runner
+from groundtruth import catalogue, descriptions, jobs, reporting, rescoring, runner
 from groundtruth.errors import ExplanationError, InputError, UnknownName
 from groundtruth.probe import linear_probe
 from groundtruth.reporting.aggregate import aggregate
@@ -71,7 +71,8 @@ def test_a_claim_of_another_kind_is_refused_by_name(name: str) -> None:
             gt.evaluate(made.testbed, methods(other)[0])
     steering = gt.SteeringVector(np.ones(3))
     claim = gt.Dictionary(np.eye(3)) if made.explains == "vector" else steering
-    with pytest.raises(ExplanationError, match="must return a "):
+    kinds = "RankedDictionary|SteeringVector|Backdoor|Probe"
+    with pytest.raises(ExplanationError, match=f"must return a ({kinds}) here, got"):
         made.read(claim)
     with pytest.raises(InputError, match="scoring: expected None"):
         gt.evaluate(made.testbed, methods(made.explains)[0], scoring={"n_score": 3})
@@ -122,6 +123,19 @@ def test_a_stored_probe_is_not_one_that_agrees_with_everything() -> None:
     reports = [gt.evaluate(made.testbed, probe) for probe in probes]
     again = [made.again(made.tensors(r), name="", seed=0)["probe.shifted"].value for r in reports]
     assert again == [1.0, 0.0]
+
+
+def test_an_edited_autoencoder_is_another_ranking_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trial("causes/dictionary")
+    before = jobs.method_key(made, "causes/correlation", {})
+    assert jobs.method_key(made, "causes/correlation", {}) == before
+    digest = jobs.source_digest
+
+    def edited(*folder: Path) -> str:
+        return digest(*folder) if folder else "methods/topk.py is edited"
+
+    monkeypatch.setattr(jobs, "source_digest", edited)
+    assert jobs.method_key(made, "causes/correlation", {}) != before
 
 
 @pytest.fixture(scope="module")
