@@ -28,6 +28,9 @@ class UnknownName(GroundtruthError, LookupError):
         hint = f"Nearest: {', '.join(near)}." if near else known
         super().__init__(f"No {kind} is called {name!r}. {hint}")
 
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
 
 class ProgramError(GroundtruthError, ValueError):
     """A program that is not well formed or cannot be used so; `reasons` lists all that is wrong."""

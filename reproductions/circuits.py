@@ -71,7 +71,6 @@ PROGRAMS = (
     "count_less_freq",
     "pair_balance",
     "length",
-    "copy",
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from circuit_cases import H0L, H0M, H1M, ML, RESAMPLED, V0, V1, gate_subject
 
 from groundtruth.circuit import Circuit, circuit_of
@@ -15,6 +16,9 @@ from groundtruth.circuit_truth import Bounds
 from groundtruth.errors import ExplanationError, InputError, UnknownName
 from groundtruth.evaluators.circuits import score_circuit
 from groundtruth.methods import circuits as methods
+from groundtruth.model_subject import ModelSubject
+from groundtruth.models import Weights
+from groundtruth.models.transformer import Transformer
 
 OR = enumerate_circuits(gate_subject("or"))
 AND = enumerate_circuits(gate_subject("and"))
