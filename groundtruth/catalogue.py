@@ -131,6 +131,8 @@ METHODS: dict[str, MethodEntry] = {
         _entry("linear/mod", methods.mod),
         *(MethodEntry(row.id, row.kind, row.summary, None) for row in ROWS),
         _circuit("acdc", circuits.acdc),
+        _circuit("acdc-sweep", circuits.acdc_sweep),
+        _circuit("attribution-graph", circuits.attribution_circuit),
         _circuit("eap", circuits.eap),
         _circuit("eap-ig-inputs", circuits.eap_ig_inputs),
         _circuit("eap-ig-activations", circuits.eap_ig_activations),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 
 import groundtruth as gt
 from groundtruth import ladder
+from groundtruth.errors import UnknownName
 from groundtruth.evaluators import Comparison, score
 from groundtruth.outputs import Outputs
 from groundtruth.score_data import ScoreData
@@ -57,3 +59,9 @@ def test_the_planted_decoder_scores_the_ceilings_that_it_is_given(data: ScoreDat
     assert {r.metric.id for r in bounded} >= {"recover.precision", "recover.mcc", "recover.f1"}
     for result in bounded:
         assert result.value == pytest.approx(result.ceiling, abs=1e-9), result.metric.id
+
+
+def test_an_unknown_name_travels_between_processes():
+    error = UnknownName("testbed", "sparse/smal", ["sparse/small", "sparse/zipf"])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.known) == (str(error), error.known)
