@@ -4,10 +4,8 @@ metric. Nothing of the program."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 
 from groundtruth import seeds
@@ -18,10 +16,10 @@ from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.values import Value
 from groundtruth.condition import AblationKind
 from groundtruth.errors import reject
-from groundtruth.model_subject import ModelSubject, OutputMetric
+from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Granularity
 from groundtruth.models.transformer import Transformer
-from groundtruth.output_metrics import answer_difference
+from groundtruth.output_metrics import answering
 
 N_INPUTS = 64
 """Sequences of the default condition, or all if there are no more."""
@@ -41,7 +39,7 @@ def circuit_subject(
 ) -> ModelSubject:
     """The model in double precision, under one condition.
 
-    Outputs count at tokens, not at begin-of-sequence. The metric is `answer_difference`, of what
+    Outputs count at tokens, not at begin-of-sequence. The metric is the `answer_difference` of what
     the model answers and what it answers where everything is ablated.
 
     Args:
@@ -88,14 +86,7 @@ def circuit_subject(
         (tokens != model.pad) & (tokens != model.bos),
         granularity,
     )
-    return replace(subject, metric=_answers(subject))
-
-
-def _answers(subject: ModelSubject) -> OutputMetric:
-    """`answer_difference` of the whole model and of it ablated as a whole."""
-    nothing = np.zeros((1, len(subject.universe("edge"))), dtype=bool)
-    right, wrong = subject.outputs()[0], subject.ablated("edge", nothing)[0]
-    return answer_difference(right, wrong, subject.counted)
+    return answering(subject)
 
 
 def _inputs(

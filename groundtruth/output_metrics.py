@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from groundtruth.errors import InputError
-from groundtruth.model_subject import OutputMetric
+from groundtruth.model_subject import ModelSubject, OutputMetric
 
 
 def logit_difference(right: Any, wrong: Any, position: int = -1) -> OutputMetric:
@@ -79,29 +81,20 @@ def answer_difference(right: Any, wrong: Any, counted: Any) -> OutputMetric:
     return along
 
 
-def way_back(own: torch.Tensor, ablated: torch.Tensor, counted: torch.Tensor) -> OutputMetric:
-    """How far outputs are on the way from `ablated`, 0, to `own`, 1: a projection,
-
-        <outputs - ablated, own - ablated> / |own - ablated|^2  over the counted positions,
-
-    and 0 for an input on which the two are the same. It is linear in the outputs; where each is
-    one-hot, it is the mean logit difference of the two answers, moved and scaled.
-
-    Args:
-        own, ablated: (batch, position, n_outputs) of the whole model, and of nothing of it.
-        counted: (batch, position) booleans.
+def answering(subject: ModelSubject) -> ModelSubject:
+    """`subject` with the `answer_difference` of the whole model and of it ablated as a whole as its
+    metric.
 
     Example:
-        >>> own, ablated = torch.tensor([[[3.0, 0.0]]]), torch.tensor([[[1.0, 0.0]]])
-        >>> way = way_back(own, ablated, torch.tensor([[True]]))
-        >>> way(torch.stack([own, ablated, (own + ablated) / 2])).tolist()
-        [[1.0], [0.0], [0.5]]
+        >>> from groundtruth.generators.gates import gate
+        >>> from groundtruth.models.transformer import Transformer
+        >>> model = Transformer(gate("and").weights, torch.float64)
+        >>> last = logit_difference([0], [0])
+        >>> plain = ModelSubject(model, [[0, 3, 3]], last, "resample", [[0, 2, 2]], "both 0")
+        >>> subject = answering(plain)
+        >>> subject.value(subject.outputs()).item() > 0
+        True
     """
-    direction = (own - ablated) * counted[..., None]
-    length = direction.square().sum((-2, -1))
-    scale = torch.where(length > 0, 1 / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
-
-    def way(outputs: torch.Tensor) -> torch.Tensor:
-        return ((outputs - ablated) * direction).sum((-2, -1)) * scale
-
-    return way
+    nothing = np.zeros((1, len(subject.universe("edge"))), dtype=bool)
+    right, wrong = subject.outputs()[0], subject.ablated("edge", nothing)[0]
+    return replace(subject, metric=answer_difference(right, wrong, subject.counted))

@@ -14,7 +14,7 @@ from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Granularity
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.weights import Weights
-from groundtruth.output_metrics import way_back
+from groundtruth.output_metrics import answering
 
 SHUFFLED = "shuffled"
 """The next of the inputs in a random order, the first after the last."""
@@ -64,7 +64,9 @@ def drawn_subject(
     pairing: str | None,
     granularity: Granularity,
 ) -> ModelSubject:
-    """A model in double precision on `tokens`, whose metric is `output_metrics.way_back`.
+    """A model in double precision on `tokens`, whose metric is that of `output_metrics.answering`.
+
+    Outputs count at tokens, not at begin-of-sequence.
 
     Args:
         tokens: (batch, position) in random order, so that the next is a random partner.
@@ -81,8 +83,13 @@ def drawn_subject(
     elif pairing is not None:
         raise InputError(f"pairing: expected none for {ablation} ablation, got {pairing!r}.")
     model = Transformer(weights, torch.float64)
-    settings = {"granularity": granularity, **partners}
-    bare = ModelSubject(model, tokens, lambda outputs: outputs[..., 0, 0], ablation, **settings)
-    nothing = np.zeros((1, len(bare.universe("edge"))), dtype=bool)
-    metric = way_back(bare.outputs()[0], bare.ablated("edge", nothing)[0], bare.counted)
-    return ModelSubject(model, tokens, metric, ablation, **settings)
+    subject = ModelSubject(
+        model,
+        tokens,
+        lambda outputs: outputs.sum((-2, -1)),
+        ablation,
+        granularity=granularity,
+        counted=(tokens != model.pad) & (tokens != model.bos),
+        **partners,
+    )
+    return answering(subject)

@@ -26,7 +26,7 @@ from groundtruth.model_subject import ModelSubject
 from groundtruth.models import MLP, Block, Head, Weights
 from groundtruth.models.model_files import load_weights, save_weights
 from groundtruth.models.transformer import Transformer
-from groundtruth.output_metrics import answer_difference
+from groundtruth.output_metrics import answering
 
 FOLDER = Path(__file__).parent / "tracr"
 MODELS = ("reverse", "frac_prevs", "hist", "sort_unique")
@@ -62,13 +62,16 @@ def tracr_subject(name: str, ablation: str) -> ModelSubject:
     model = Transformer(weights, torch.float64)
     counted = (tokens != model.pad) & (tokens != model.bos)
 
-    def subject(metric: Any) -> ModelSubject:
-        return ModelSubject(model, tokens, metric, kind, paired, pairing, counted=counted)
-
-    plain = subject(lambda outputs: outputs.sum((-2, -1)))
-    nothing = np.zeros((1, len(plain.universe("edge"))), dtype=bool)
-    right, wrong = plain.outputs()[0], plain.ablated("edge", nothing)[0]
-    return subject(answer_difference(right, wrong, plain.counted))
+    subject = ModelSubject(
+        model,
+        tokens,
+        lambda outputs: outputs.sum((-2, -1)),
+        kind,
+        paired,
+        pairing,
+        counted=counted,
+    )
+    return answering(subject)
 
 
 def _sequences(weights: Weights, rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
