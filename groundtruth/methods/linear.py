@@ -20,6 +20,7 @@ from groundtruth.testbed import ActivationSubject
 
 RETRY = 5  # times the iterations, when the first fit did not converge
 RANK = 1e-5  # of the largest singular value: below it, float32 rounding is what varies
+ZERO = 1e-6  # of a unit vector's coordinate: rounding in float32
 PENALTY = 0.1  # L1 coefficient of dictionary learning, in root mean square lengths of x
 # Samples per step of dictionary learning. A sample costs the same in any batch, so small ones give
 # more steps: at 10,000 samples and 3 passes, 64 recovered 0.80 of sparse/small and 256 0.56.
@@ -76,14 +77,31 @@ def ica(
 
     width = _at_most_d(width, subject.d)
     x = _sample(subject, n_samples, seed)
-    sizes = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    _, sizes, axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    k = min(width, max(1, int(np.sum(sizes > RANK * sizes[0]))))
     estimator = FastICA(
-        min(width, max(1, int(np.sum(sizes > RANK * sizes[0])))),
-        whiten="unit-variance",
-        max_iter=max_iter,
-        random_state=random_state(seed),
+        k, whiten="unit-variance", max_iter=max_iter, random_state=random_state(seed)
     )
-    return _fit(estimator, x)
+    # scikit-learn takes the sign of a whitened direction from its first coordinate, and loses the
+    # direction where that is 0.
+    if np.abs(axes[:k, 0]).min() > ZERO:
+        return _fit(estimator, x)
+    draws = np.random.default_rng(random_state(seed)).normal(size=(subject.d, subject.d))
+    turn = np.linalg.qr(draws)[0]
+    return _turned_back(_fit(estimator, x @ turn), turn)
+
+
+def _turned_back(claim: Dictionary, turn: np.ndarray) -> Dictionary:
+    """What was found in x @ turn, of x."""
+    encode = claim.encode
+    assert encode is not None
+    return Dictionary(
+        claim.decoder @ turn.T,
+        lambda x: encode(x @ turn),
+        turn @ claim.bias,
+        signed=claim.signed,
+        name=claim.name,
+    )
 
 
 def kmeans(

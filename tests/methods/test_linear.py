@@ -79,6 +79,18 @@ def test_ica_leaves_out_what_does_not_vary():
     np.testing.assert_allclose(claim.encode(x) @ claim.decoder + claim.bias, x, atol=1e-3)
 
 
+def test_ica_keeps_what_the_first_coordinate_does_not_show():
+    # The first coordinate of a compiled model marks begin-of-sequence, which no activation is.
+    world = CompiledPreset("reverse").build(max_length=5)
+    x = world.sample(2000)[0].numpy()
+    assert np.ptp(x[:, 0]) == 0
+    claim = ica(world.subject, seed=0)
+    assert claim.encode is not None
+    found = claim.encode(x) @ claim.decoder + claim.bias
+    # All that varies has a component, so that float32 rounding alone is left.
+    assert np.abs(found - x).max() < 1e-4
+
+
 def test_ica_that_does_not_converge_says_so_in_its_name(world):
     claim = ica(world.subject, seed=0, n_samples=500, max_iter=1)
     assert claim.name == "FastICA (not converged after 5 iterations)"
