@@ -3,18 +3,19 @@
     python -m benchmarks.circuits [--repetitions 3]
     python -m benchmarks.circuits --growth
 
-One thread. Exhaustive edge patching of compiled models of 6 and 7 blocks, against a loop that runs
+One thread. Exhaustive edge patching of compiled models of 6 to 8 blocks, against a loop that runs
 the model once for each edge, with a hook that adds the change where the edge's reader reads; both
-must give the same scores. EAP and EAP-IG against as many forward and backward passes: to the
-embeddings alone, which is the least that is needed, and `backward()`, which fills the gradients of
-all parameters. `--growth`: CPU-seconds of both and of patching at 80 to 120,000 edges.
+must give the same scores, and both begin at the clean and the other run. EAP and EAP-IG against as
+many forward and backward passes: to the embeddings alone, which is the least that is needed, and
+`backward()`, which fills the gradients of all parameters. `--growth`: CPU-seconds of both and of
+patching at 80 to 120,000 edges.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ from groundtruth.models.hooks import HookPoint
 from groundtruth.models.transformer import Transformer
 
 FIGURE = Path(__file__).with_name("circuit_growth.png")
-PROGRAMS, LENGTH = ("ioi", "greater_than", "shuffle_dyck"), 10
+PROGRAMS, LENGTH = (
+    ("ioi", "greater_than", "agreement", "equal_halves", "shuffle_dyck", "shuffle_dyck2"),
+    10,
+)
 STEPS = 5
 GROWTH = ((2, 3), (3, 6), (6, 8), (8, 16), (12, 16), (12, 24))  # blocks, heads in each
 
@@ -50,20 +54,22 @@ def main() -> None:
 def _patching(repetitions: int) -> None:
     for name in PROGRAMS:
         vocab, program = library.entry(name).vocab, library.example_program(name)
-        weights = compile_program(program, vocab=vocab, max_length=LENGTH).weights
+        model = compile_program(program, vocab=vocab, max_length=LENGTH).model
         for n in (8, 32, 256):
-            # Fresh subjects, so that each side prepares what it needs.
-            def ours(weights: Weights = weights, n: int = n) -> np.ndarray:
-                return methods.edge_patching(_subject(weights, n, LENGTH)).strengths
+            # Fresh ones, so that nothing is kept from the time before.
+            subjects = iter([_subject(model, n, LENGTH) for _ in range(2 * repetitions + 4)])
 
-            def naive(weights: Weights = weights, n: int = n) -> np.ndarray:
-                return _one_by_one(_subject(weights, n, LENGTH))
+            def ours(subjects: Iterator[ModelSubject] = subjects) -> np.ndarray:
+                return methods.edge_patching(next(subjects)).strengths
+
+            def naive(subjects: Iterator[ModelSubject] = subjects) -> np.ndarray:
+                return _one_by_one(next(subjects))
 
             # A thousand roundings of outputs of size 1.
             apart = float(np.abs(ours() - naive()).max())
             assert apart < 1e-4, apart
+            edges = len(_subject(model, 1, LENGTH).universe("edge"))
             mine, theirs = cpu_seconds(ours, naive, repetitions)
-            edges = len(_subject(weights, 1, LENGTH).universe("edge"))
             print(
                 f"{name}, {edges} edges, {n} inputs: {edges / mine:,.0f} against "
                 f"{edges / theirs:,.0f} edges per CPU-second; ratio: {theirs / mine:.1f}; scores "
@@ -109,7 +115,7 @@ def _patched(subject: ModelSubject, edge: Edge, change: torch.Tensor) -> torch.T
 
 def _attribution(repetitions: int) -> None:
     for blocks, heads, d_model, n in ((4, 4, 64, 64), (4, 8, 128, 32), (6, 8, 256, 16)):
-        subject = _subject(_dense(blocks, heads, d_model), n, 20)
+        subject = _subject(Transformer(_dense(blocks, heads, d_model)), n, 20)
         edges = len(subject.universe("edge"))
         _ = subject.changes
         for name, count, method in (
@@ -160,7 +166,7 @@ def _growth() -> None:
     counts, times = [], {name: [] for name in ("forward", "EAP", "EAP-IG", "dense", "disjoint")}
     for blocks, heads in GROWTH:
         subject, disjoint = (
-            _subject(make(blocks, heads, 96), 1, 4) for make in (_dense, _disjoint)
+            _subject(Transformer(make(blocks, heads, 96)), 1, 4) for make in (_dense, _disjoint)
         )
         _ = subject.changes, disjoint.changes
         counts.append(len(subject.universe("edge")))
@@ -212,16 +218,15 @@ def _draw(counts: np.ndarray, times: dict[str, np.ndarray]) -> None:
     print(f"drawn: {FIGURE.name}")
 
 
-def _subject(weights: Weights, n: int, length: int) -> ModelSubject:
-    """Random inputs, patched from others; the metric is of the outputs at the end."""
+def _subject(model: Transformer, n: int, length: int) -> ModelSubject:
+    """Random inputs, patched from others, with both runs; the metric is of the last outputs."""
     rng = np.random.default_rng(0)
-    contents = [
-        token for token in range(weights.n_tokens) if token not in (weights.bos, weights.pad)
-    ]
+    contents = [token for token in range(model.n_tokens) if token not in (model.bos, model.pad)]
     tokens = rng.choice(contents, (2, n, length + 1))
-    tokens[:, :, 0] = weights.bos
-    model = Transformer(weights)
-    return ModelSubject(model, tokens[0], _last, "resample", tokens[1], "at random")
+    tokens[:, :, 0] = model.bos
+    subject = ModelSubject(model, tokens[0], _last, "resample", tokens[1], "at random")
+    subject.universe("edge")
+    return subject
 
 
 def _last(outputs: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from groundtruth import hashing
 from groundtruth.condition import AblationKind, Condition
 from groundtruth.errors import InputError, reject
-from groundtruth.models.clean_run import CleanRun, clean_run, writer_outputs
+from groundtruth.models import graph
+from groundtruth.models.clean_run import CleanRun, clean_run
 from groundtruth.models.edge_patching import run_plan
 from groundtruth.models.edge_plan import EdgePlan
 from groundtruth.models.graph import Granularity
@@ -23,7 +24,7 @@ from groundtruth.universe import Unit, Universe, universe_of
 OutputMetric = Callable[[torch.Tensor], torch.Tensor]
 """Outputs (..., batch, position, n_outputs) -> a number per input (..., batch), differentiable."""
 
-_CELLS = 1 << 23  # residual entries of a piece: 64 MB in double precision, a few times over
+_CELLS = 1 << 24  # residual entries of a piece: 128 MB in double precision, a few times over
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,16 +124,26 @@ class ModelSubject:
 
     def universe(self, unit: Unit) -> Universe:
         """The nodes, or the edges at `granularity`, of the model."""
-        return self._universes[unit]
+        return self._edges if unit == "edge" else self._nodes
 
     @cached_property
-    def _universes(self) -> dict[Unit, Universe]:
-        weights = self.model.to_weights()
-        return {u: universe_of(weights, u, self.granularity) for u in ("node", "edge")}
+    def _edges(self) -> Universe:
+        return universe_of(self.model.to_weights(), "edge", self.granularity)
 
     @cached_property
+    def _nodes(self) -> Universe:
+        return replace(self._edges, unit="node", candidates=tuple(graph.writers(self.model)))
+
+    @cached_property
+    def _runs(self) -> list[CleanRun]:
+        """On the inputs; and on their partners, if there are any, in the same pass."""
+        if self.paired is None:
+            return [clean_run(self.model, self.tokens)]
+        return clean_run(self.model, torch.cat([self.tokens, self.paired])).halves()
+
+    @property
     def _clean(self) -> CleanRun:
-        return clean_run(self.model, self.tokens)
+        return self._runs[0]
 
     @property
     def written(self) -> dict[str, torch.Tensor]:
@@ -143,7 +154,7 @@ class ModelSubject:
     def source(self) -> dict[str, torch.Tensor]:
         """What ablated edges carry, by writer, broadcasting to (batch, position, d_model)."""
         if self.paired is not None:
-            return writer_outputs(self.model, self.paired)
+            return self._runs[1].written
         if self.ablation == "zero":
             return {name: torch.zeros_like(value[:1]) for name, value in self.written.items()}
         return {name: self.mean(value) for name, value in self.written.items()}

@@ -12,7 +12,7 @@ import torch
 SHORT = 16
 """Positions from which on a row of attention fills a vector register."""
 
-MOST_PRODUCTS = 512
+MOST_PRODUCTS = 2048
 """Products of single numbers, of a sequence and head, that are kept before they are added up. Not a
 bound of the whole batch, so that a sequence's numbers do not depend on what is run beside it."""
 
@@ -45,6 +45,22 @@ def averaged(pattern: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return pattern @ v
     pattern, v = pattern.permute(1, 2, 3, 0), v.permute(1, 3, 2, 0)
     return (pattern.unsqueeze(1) * v.unsqueeze(2)).sum(3).permute(3, 0, 2, 1)
+
+
+def as_rows(x: torch.Tensor, n: int = 1) -> torch.Tensor:
+    """(n batch, position, width) of `n` runs of a batch, as (width, outer, run, inner): a view, if
+    `x` is arranged as activations are. Of short sequences outer is the position and inner the
+    batch, of long ones inner is both."""
+    if x.shape[1] < SHORT:
+        return x.permute(2, 1, 0).unflatten(2, (n, -1))
+    return x.permute(2, 0, 1).reshape(x.shape[2], 1, n, -1)
+
+
+def from_rows(rows: torch.Tensor, length: int) -> torch.Tensor:
+    """Back: (n batch, position, width)."""
+    if length < SHORT:
+        return rows.flatten(2).permute(2, 1, 0)
+    return rows.reshape(len(rows), -1, length).permute(1, 2, 0)
 
 
 def _batch_last(x: torch.Tensor) -> bool:

@@ -72,9 +72,10 @@ class Attention(torch.nn.Module):
         return self.W_QKV[:, self.layout.columns(head)[letter]]
 
     def read(self, head: int, letter: int, x: torch.Tensor, given: slice) -> torch.Tensor:
-        """q, k or v of one head from the `given` coordinates x (..., width) of what it reads."""
+        """q, k or v of one head from the `given` coordinates x (batch, position, width) of what it
+        reads."""
         columns = self.layout.columns(head)[letter]
-        return functional.linear(x, self.W_QKV[given, columns].T, self.b_QKV[columns])
+        return affine(x, self.W_QKV[given, columns], self.b_QKV[columns])
 
     def write_one(
         self,
@@ -85,9 +86,13 @@ class Attention(torch.nn.Module):
         mask: torch.Tensor,
         wanted: slice,
     ) -> torch.Tensor:
-        """The `wanted` coordinates of what one head writes, without b_O, from its q, k and v."""
-        pattern = (q @ k.transpose(-1, -2)).add_(mask).softmax(-1)
-        return pattern @ v @ self.W_O[self.layout.rows(head), wanted]
+        """The `wanted` coordinates of what one head writes, without b_O, from its q, k and v of n
+        runs of a batch, (n batch, position, width), under one mask (batch, 1 or query, key)."""
+        scores = scores_of(q[:, None], k[:, None])[:, 0]
+        scores.unflatten(0, (-1, len(mask))).add_(mask)
+        z = averaged(softmax(scores[:, None]), v[:, None])[:, 0]
+        W_O = self.W_O[self.layout.rows(head), wanted]
+        return affine(z, W_O, W_O.new_zeros(W_O.shape[1]))
 
     def _through(
         self, point: HookPoint, parts: list[torch.Tensor], *, by_position: bool = True

@@ -29,6 +29,15 @@ class CleanRun:
     entering: dict[str, torch.Tensor]
     outputs: torch.Tensor
 
+    def halves(self) -> list[CleanRun]:
+        """The run on the first half of the batch, and on the second."""
+        tokens, outputs = self.tokens.chunk(2), self.outputs.chunk(2)
+        written, entering = (
+            [{name: x.chunk(2)[half] for name, x in given.items()} for half in range(2)]
+            for given in (self.written, self.entering)
+        )
+        return [CleanRun(*parts) for parts in zip(tokens, written, entering, outputs)]
+
 
 @torch.no_grad()
 def clean_run(model: Transformer, tokens: Any) -> CleanRun:

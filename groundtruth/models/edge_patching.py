@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from groundtruth.models import graph
+from groundtruth.models.attending import as_rows, from_rows
 from groundtruth.models.attention import Attention
 from groundtruth.models.clean_run import clean_run
 from groundtruth.models.edge_plan import EdgePlan, Source
 from groundtruth.models.edge_run import EdgeRun
 from groundtruth.models.graph import Edge
+from groundtruth.models.layers import affine
 from groundtruth.models.transformer import Transformer, TransformerBlock
 
 
@@ -74,9 +75,8 @@ def run_plan(plan: EdgePlan, chosen: Any = None) -> torch.Tensor:
             name = graph.mlp_name(i)
             moved = run.moved(name)
             run.branch([moved.sets])
-            if len(rows := run.seeing(name, moved)):
-                clean = plan.clean.entering[f"blocks.{i}.hook_resid_mid"]
-                x = block.ln2(run.read(name, clean, rows, moved))
+            if len(rows := run.seeing(name, moved)) > 1:
+                x = block.ln2(run.read(name, f"blocks.{i}.hook_resid_mid", rows, moved))
                 given, wanted = plan.reading[name].given, plan.writing[name].wanted
                 run.write(name, rows, block.mlp(x, given, wanted))
     return _outputs(run, model)
@@ -87,23 +87,23 @@ def _attend(
 ) -> None:
     """The heads of block `i`: each reads its own inputs, and all write when all have read."""
     plan = run.plan
-    clean = plan.clean.entering[f"blocks.{i}.hook_resid_pre"]
+    site = f"blocks.{i}.hook_resid_pre"
     heads = [graph.head_name(i, h) for h in range(block.n_heads)]
     entering = {read: run.moved(read) for head in heads for read in graph.reads_of(head)}
     run.branch(moved.sets for moved in entering.values())
     written = []
     for h, head in enumerate(heads):
         seeing = {read: run.seeing(read, entering[read]) for read in graph.reads_of(head)}
-        if not len(rows := torch.cat([*seeing.values()]).unique()):
+        rows = torch.cat([*seeing.values()]).unique()
+        if len(rows) == 1:
             continue
-        # What no row sees is the same for all, and one row stands for them.
         q, k, v = (
-            attention.read(h, letter, block.ln1(x), given)
+            _repeated(attention.read(h, letter, block.ln1(x), given), len(rows), len(seen))
             for letter, (read, own) in enumerate(seeing.items())
             for given in [plan.reading[read].given]
-            for x in [
-                run.read(read, clean, rows, entering[read]) if len(own) else clean[..., given]
-            ]
+            # What no row sees is the same for all, and the clean run stands for them.
+            for seen in [rows if len(own) > 1 else own]
+            for x in [run.read(read, site, seen, entering[read])]
         )
         output = attention.write_one(h, q, k, v, mask, plan.writing[head].wanted)
         written.append((head, rows, output))
@@ -111,12 +111,19 @@ def _attend(
         run.write(*each)
 
 
+def _repeated(x: torch.Tensor, n: int, given: int) -> torch.Tensor:
+    """What is (batch, position, width) of the clean run alone, for `n` rows."""
+    if given == n:
+        return x
+    return from_rows(as_rows(x).expand(-1, -1, n, -1), x.shape[1])
+
+
 def _outputs(run: EdgeRun, model: Transformer) -> torch.Tensor:
     """(set, batch, position, n_outputs)."""
-    clean, given = run.plan.clean, run.plan.reading[graph.LOGITS].given
+    clean, given = run.plan.clean.outputs, run.plan.reading[graph.LOGITS].given
     moved = run.moved(graph.LOGITS)
     run.branch([moved.sets])
     rows = torch.arange(len(run.touched), device=run.row_of.device)
-    x = model.ln_final(run.read(graph.LOGITS, clean.entering[graph.LOGITS], rows, moved))
-    read = functional.linear(x, model.W_U[given].T)
-    return (clean.outputs + (read - read[:1]))[run.row_of + 1]
+    x = model.ln_final(run.read(graph.LOGITS, graph.LOGITS, rows, moved))
+    read = affine(x, model.W_U[given], model.b_U).unflatten(0, (len(rows), -1))
+    return (clean + (read - read[:1])).index_select(0, run.row_of)

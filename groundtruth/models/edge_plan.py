@@ -9,6 +9,7 @@ import torch
 
 from groundtruth.errors import InputError, UnknownName
 from groundtruth.models import graph
+from groundtruth.models.attending import as_rows
 from groundtruth.models.clean_run import CleanRun
 from groundtruth.models.graph import Edge
 from groundtruth.models.transformer import Transformer
@@ -55,8 +56,12 @@ class EdgePlan:
     Fields:
         model, clean: what is patched.
         n_edges: how many edges there are to choose from.
+        length: positions of an input.
         writers: names of those that an edge begins at.
-        changes: (writer, batch, position, d_model) the source less the clean run.
+        changes: (writer, d_model, outer, inner) the source less the clean run, outer and inner as
+            in `attending.as_rows`.
+        entering: by site of the clean run, (d_model, outer, 1, inner).
+        changed: (edge,) whether it carries a change that its reader sees.
         reading: of every reader, by name.
         writing: of every head and MLP, by name.
 
@@ -70,10 +75,15 @@ class EdgePlan:
         self.model, self.clean, self.n_edges = model, clean, len(edges)
         joins = _joins(model, edges)
         self.writers = list(dict.fromkeys(writer for _, writer in joins))
+        self.length = clean.tokens.shape[1]
+        self.entering = {site: as_rows(x) for site, x in clean.entering.items()}
         like = clean.entering[graph.LOGITS]
         changes = [_carried(source, w, like) - clean.written[w] for w in self.writers]
-        self.changes = torch.stack(changes) if changes else like[None][:0]
-        self._moves = self.changes.flatten(1, 2).any(1)
+        outer = [as_rows(change)[:, :, 0] for change in changes]
+        self.changes = (
+            torch.stack(outer) if outer else self.entering[graph.LOGITS][None, :, :, 0][:0]
+        )
+        moves = self._moves = self.changes.flatten(2).any(2)
         place = {writer: number for number, writer in enumerate(self.writers)}
         into: dict[str, list[tuple[int, int]]] = {}
         begin: dict[str, set[int]] = {}
@@ -85,6 +95,9 @@ class EdgePlan:
                 name: self._reading(weight, into.get(name, []))
                 for name, weight in _read_by(model).items()
             }
+            self.changed = moves.new_zeros(len(edges))
+            for reading in self.reading.values():
+                self.changed[reading.edges] |= reading.changed
             self.writing = {
                 name: Writing(
                     found, _span(found), like.new_tensor(sorted(begin.get(name, ()))).long()
@@ -104,7 +117,7 @@ class EdgePlan:
         # Most edges are told apart by coordinates alone, without a product.
         changed = (moves[writers] & sees).any(1)
         for i in changed.nonzero().flatten().tolist():
-            changed[i] = (self.changes[writers[i]] @ weight).any()
+            changed[i] = (weight.T @ self.changes[writers[i]].flatten(1)).any()
         return Reading(sees, _span(sees), writers, edges, changed)
 
 

@@ -1,8 +1,9 @@
 """The residual streams of many sets of patched edges, as differences from the clean run.
 
 A set has no row of its own until one of its edges changes what a reader reads; up to there, and for
-ever if none does, the clean run stands for it. A reader is run again only for the rows that differ
-in what it sees. So a single edge costs its reader, and what follows from that.
+ever if none does, it has row 0, the clean run. A reader is run again only for the rows that differ
+in what it sees. So a single edge costs its reader, and what follows from that. Arrays are laid out
+as `attending.as_rows` says.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ from typing import Any, NamedTuple
 import torch
 
 from groundtruth.errors import reject
+from groundtruth.models.attending import as_rows, from_rows
 from groundtruth.models.edge_plan import EdgePlan, Reading
 
 
 class Moved(NamedTuple):
-    """Sets whose edges change what a reader reads, (n,), and by how much, (n, batch, position,
-    width) at its `given` coordinates."""
+    """Sets whose edges change what a reader reads, (n,), and by how much at its `given`
+    coordinates, (width, outer, n, inner)."""
 
     sets: torch.Tensor
     by: torch.Tensor
 
 
 class Written(NamedTuple):
-    """What a writer writes beyond the clean run: (n, batch, position, width) at `rows` (n,), and at
-    the coordinates `wanted`."""
+    """What a writer writes beyond the clean run at `rows` (n,) and at the coordinates `wanted`:
+    (width, outer, n, inner)."""
 
     rows: torch.Tensor
     difference: torch.Tensor
@@ -39,7 +41,7 @@ class EdgeRun:
     Fields:
         plan: what is patched.
         chosen: (set, edge) how much of the source each edge carries.
-        row_of: (set,) each set's row; -1 for those that are as the clean run.
+        row_of: (set,) each set's row; 0 for those that are as the clean run.
         touched: (row, d_model) where a row may differ from the clean run.
 
     Raises:
@@ -54,15 +56,18 @@ class EdgeRun:
         self.plan, self._keeps_zeros = plan, chosen.requires_grad
         self.chosen = chosen.to(plan.changes.device)
         self._ever = self.chosen.any(0) | self._keeps_zeros
-        self.row_of = torch.full((len(chosen),), -1, device=self.chosen.device)
-        self.touched = self._ever.new_zeros(0, plan.changes.shape[-1])
-        self._differences = plan.changes[:0]
+        self.row_of = torch.zeros(len(chosen), dtype=torch.long, device=self.chosen.device)
+        d_model, outer, inner = plan.changes.shape[1:]
+        self.touched = self._ever.new_zeros(1, d_model)
+        # Enough but for sets of which only what other sets move is a change.
+        room = 1 + len(self._chosen(self.chosen[:, plan.changed]))
+        self._differences = plan.changes.new_zeros(d_model, outer, room, inner)
         self._written: dict[str, Written] = {}
 
     def moved(self, reader: str) -> Moved:
         """What the edges into `reader` change."""
         plan, reading = self.plan, self.plan.reading[reader]
-        nothing = Moved(self.row_of[:0], plan.changes[:0, ..., reading.given])
+        nothing = Moved(self.row_of[:0], self._differences[reading.given, :, :0])
         if not bool(self._ever[reading.edges].any()):
             return nothing
         names = [plan.writers[i] for i in reading.writers.tolist()]
@@ -74,9 +79,9 @@ class EdgeRun:
         if not len(sets):
             return nothing
         share = share[sets]
-        changes = plan.changes[..., reading.given][reading.writers[reading.changed]]
+        changes = plan.changes[reading.writers[reading.changed], reading.given]
         by = share[:, reading.changed] @ changes.flatten(1)
-        by = by.unflatten(1, changes.shape[1:])
+        by = by.unflatten(1, changes.shape[1:]).permute(1, 2, 0, 3)
         for i in again:
             self._subtract(by, self._written[names[i]], share[:, i], self.row_of[sets], reading)
         return Moved(sets, by)
@@ -96,9 +101,9 @@ class EdgeRun:
         seen, wrote = (s.indices(d_model) for s in (reading.given, written.wanted))
         low, high = max(seen[0], wrote[0]), min(seen[1], wrote[1])
         if low < high and len(own):
-            difference = written.difference[..., low - wrote[0] : high - wrote[0]][at[own]]
-            into = by[..., low - seen[0] : high - seen[0]]
-            into.index_add_(0, own, share[own, None, None, None] * difference, alpha=-1)
+            difference = written.difference[low - wrote[0] : high - wrote[0], :, at[own]]
+            into = by[low - seen[0] : high - seen[0]]
+            into.index_add_(2, own, share[own, None] * difference, alpha=-1)
 
     def _chosen(self, share: torch.Tensor) -> torch.Tensor:
         """Rows of `share` (set, edge) with an entry that counts."""
@@ -109,46 +114,47 @@ class EdgeRun:
     def branch(self, groups: Iterable[torch.Tensor]) -> None:
         """Give every set in `groups` a row, if it had none."""
         sets = torch.cat([self.row_of[:0], *groups]).unique()
-        new = sets[self.row_of[sets] < 0]
+        new = sets[self.row_of[sets] == 0]
         n, m = len(self.touched), len(self.touched) + len(new)
         self.row_of[new] = torch.arange(n, m, device=new.device)
         self.touched = torch.cat(
             [self.touched, self.touched.new_zeros(m - n, self.touched.shape[1])]
         )
-        if m > len(self._differences):
-            # Room for more than asked, so that rows are copied a few times at most.
-            larger = self.plan.changes.new_empty(2 * m, *self.plan.changes.shape[1:])
-            larger[:n] = self._differences[:n]
+        d_model, outer, room, inner = self._differences.shape
+        if m > room:
+            larger = self._differences.new_zeros(d_model, outer, 1 + len(self.chosen), inner)
+            larger[:, :, :n] = self._differences[:, :, :n]
             self._differences = larger
-        self._differences[n:m] = 0
 
     def seeing(self, reader: str, moved: Moved) -> torch.Tensor:
-        """(n,) rows that the reader has to be run for, ascending."""
+        """(n,) rows that the reader has to be run for, ascending: the clean run comes first."""
         touched = (self.touched & self.plan.reading[reader].sees).any(1)
+        touched[0] = True
         return torch.cat([touched.nonzero().flatten(), self.row_of[moved.sets]]).unique()
 
-    def read(
-        self, reader: str, clean: torch.Tensor, rows: torch.Tensor, moved: Moved
-    ) -> torch.Tensor:
-        """(1 + n, batch, position, width) what the reader is given clean, and at `rows`."""
+    def read(self, reader: str, site: str, rows: torch.Tensor, moved: Moved) -> torch.Tensor:
+        """(n batch, position, width) what the reader is given at `rows` (n,); `site` is where."""
         given = self.plan.reading[reader].given
-        x = clean[..., given] + self._differences[..., given][rows]
-        if len(moved.sets):
-            x = x.index_add(0, torch.searchsorted(rows, self.row_of[moved.sets]), moved.by)
-        return torch.cat([clean[None, ..., given], x])
+        x = self._differences[given].index_select(2, rows)
+        x += self.plan.entering[site][given]
+        if len(moved.sets) and len(rows) > 1:
+            x.index_add_(2, torch.searchsorted(rows, self.row_of[moved.sets]), moved.by)
+        return from_rows(x, self.plan.length)
 
     def write(self, writer: str, rows: torch.Tensor, output: torch.Tensor) -> None:
         """Add what a writer writes at `rows` beyond what it writes clean.
 
         Args:
-            output: (1 + n, batch, position, width) clean, and at `rows`, where it is `wanted`.
+            output: (n batch, position, width) at `rows` (n,), the clean run first, where it is
+                `wanted`.
         """
         writing = self.plan.writing[writer]
-        difference = output[1:] - output[:1]
-        self._differences[..., writing.wanted].index_add_(0, rows, difference)
+        output = as_rows(output, len(rows))
+        difference = output - output[:, :, :1]
+        self._differences[writing.wanted].index_add_(2, rows, difference)
         self.touched[rows] |= writing.writes
         if not bool(self._ever[writing.edges].any()):
             return
-        later = self.chosen[:, writing.edges][self.row_of >= 0]
+        later = self.chosen[:, writing.edges][self.row_of > 0]
         if len(self._chosen(later)):
             self._written[writer] = Written(rows, difference, writing.wanted)

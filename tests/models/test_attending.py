@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from groundtruth.models import attending
-from groundtruth.models.attending import averaged, scores_of, softmax
+from groundtruth.models.attending import (
+    as_rows,
+    averaged,
+    from_rows,
+    scores_of,
+    softmax,
+)
 from groundtruth.models.layers import affine
 
 SHAPE = (5, 2, 7, 3)  # batch, head, position, width
@@ -59,3 +65,14 @@ def test_affine_maps_of_any_layout(shape):
         found = affine(arranged, weight, bias)
         assert found.shape == (*shape[:-1], 5)
         torch.testing.assert_close(found, x @ weight + bias)
+
+
+@pytest.mark.parametrize("length", [1, 5, attending.SHORT - 1, attending.SHORT, 20])
+def test_runs_side_by_side_are_the_same_memory(length):
+    x = attending.arranged(torch.arange(6.0 * length * 3).reshape(6, length, 3))
+    rows = as_rows(x, 2)
+    assert rows.shape[0] == 3 and rows.shape[2] == 2
+    assert rows.data_ptr() == x.data_ptr()
+    torch.testing.assert_close(from_rows(rows, length), x, rtol=0, atol=0)
+    # A run of the batch at a time.
+    torch.testing.assert_close(from_rows(rows[:, :, 1:], length), x[3:], rtol=0, atol=0)
