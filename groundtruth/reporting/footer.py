@@ -74,18 +74,14 @@ def _metrics(runs: Sequence[Run]) -> str:
 def _parameters(runs: Sequence[Run]) -> list[Fact]:
     """Settings that enter the primary metrics of the kinds of claim that there are."""
     views = [VIEWS[name] for name in dict.fromkeys(run.world.view for run in runs)]
-    return [
-        (label, _parameter(runs, view.primary, name))
-        for view in views
-        for label, name in view.facts
-    ]
-
-
-def _parameter(runs: Sequence[Run], primary: str, name: str) -> str:
-    # Of the primary metric: metrics kept for comparison with other tools differ by design.
-    results = [run.results[primary] for run in runs if primary in run.results]
-    found = {str(r.parameters[name]) for r in results if r.parameters.get(name) is not None}
-    return ", ".join(sorted(map(naming.one_line, found))) or _UNKNOWN
+    found: dict[str, set[str]] = {}
+    for view in views:
+        # Of the primary metric: metrics kept for comparison with other tools differ by design.
+        results = [run.results[view.primary] for run in runs if view.primary in run.results]
+        for label, name in view.facts:
+            given = {r.parameters.get(name) for r in results} - {None}
+            found.setdefault(label, set()).update(map(naming.one_line, map(str, given)))
+    return [(label, ", ".join(sorted(values)) or _UNKNOWN) for label, values in found.items()]
 
 
 def _budget(runs: Sequence[Run]) -> list[Fact]:

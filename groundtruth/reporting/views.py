@@ -119,11 +119,7 @@ def _circuit(unit: str) -> View:
             "random ranking, 1 the truth. All hold under the named ablation alone. Behaviour "
             "(faithfulness to CMD) asks no truth: a circuit may be wrong and behave well."
         ),
-        facts=(
-            ("scored against", "against"),
-            ("tolerance of an output", "tolerance"),
-            ("trivial edges count", "trivial"),
-        ),
+        facts=(("tolerance of an output", "tolerance"),),
     )
 
 
