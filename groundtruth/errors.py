@@ -23,7 +23,9 @@ class UnknownName(GroundtruthError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        same = [entry for entry in self.known if entry.rpartition("/")[2] == name]
+        close = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        near = list(dict.fromkeys(same + close))[:3]
         known = f"Known: {', '.join(self.known)}." if self.known else "There are none."
         hint = f"Nearest: {', '.join(near)}." if near else known
         super().__init__(f"No {kind} is called {name!r}. {hint}")

@@ -10,7 +10,7 @@ from typing import Any
 from groundtruth import catalogue, evaluators, guard, seeds
 from groundtruth.adapters import as_method, is_method
 from groundtruth.catalogue import build
-from groundtruth.errors import GroundtruthError, MethodError, reject
+from groundtruth.errors import GroundtruthError, MethodError, UnknownName, reject
 from groundtruth.explanation import Dictionary
 from groundtruth.trials import Terms, Trial, trial_of, trial_type
 
@@ -116,10 +116,11 @@ def _guarded(subject: Any) -> Iterator[list[str]]:
 
 
 def _named(trial: Trial, name: str, parameters: dict[str, Any]) -> Any:
-    """The method of that name; the string itself if it looks like no name but like a folder's."""
-    families = {known.partition("/")[0] for known in catalogue.METHODS}
-    if name.partition("/")[0] not in families:
+    """The method of that name; the string itself if it can only be meant for a folder."""
+    if name.startswith((".", "/", "~")):
         return name
+    if name not in catalogue.METHODS:
+        raise UnknownName("method or folder", name, catalogue.METHODS)
     entry = catalogue.method(name)
     if entry.make is None:
         raise reject("claim", name, "a method", "Rows of the ladder come with every report.")

@@ -11,7 +11,7 @@ from hypothesis import given
 
 import groundtruth as gt
 from groundtruth import ladder
-from groundtruth.errors import UnknownName
+from groundtruth.errors import ExplanationError, UnknownName
 from groundtruth.evaluators import Comparison, score
 from groundtruth.outputs import Outputs
 from groundtruth.score_data import ScoreData
@@ -65,3 +65,18 @@ def test_an_unknown_name_travels_between_processes():
     error = UnknownName("testbed", "sparse/smal", ["sparse/small", "sparse/zipf"])
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.known) == (str(error), error.known)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("pca", "linear/pca"), ("sae-relu", "sae/relu"), ("lineer/pca", "linear/pca")],
+)
+def test_a_name_that_is_nearly_one_is_told_which(name, nearest):
+    with pytest.raises(UnknownName) as error:
+        gt.evaluate("sparse/small", name)
+    assert f"Nearest: {nearest}" in str(error.value)
+
+
+def test_a_folder_that_is_not_there_is_called_a_folder():
+    with pytest.raises(ExplanationError, match="names no folder"):
+        gt.evaluate("sparse/small", "./no/such/sae")
