@@ -30,10 +30,8 @@ from groundtruth.models.hooks import HookPoint
 from groundtruth.models.transformer import Transformer
 
 FIGURE = Path(__file__).with_name("circuit_growth.png")
-PROGRAMS, LENGTH = (
-    ("ioi", "greater_than", "agreement", "equal_halves", "shuffle_dyck", "shuffle_dyck2"),
-    10,
-)
+PROGRAMS = ("ioi", "greater_than", "agreement", "shuffle_dyck", "shuffle_dyck2")
+LENGTH = 10
 STEPS = 5
 GROWTH = ((2, 3), (3, 6), (6, 8), (8, 16), (12, 16), (12, 24))  # blocks, heads in each
 
