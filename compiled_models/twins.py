@@ -151,6 +151,9 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     drafts = [draft for draft in found if isinstance(draft, Draft)]
     if drafts:
         smallest_draft = min(drafts, key=lambda draft: draft.coding.size)
+        # Where there is room to spare it may have gone to what then needed more elsewhere.
+        if smallest_draft.coding.size <= size:
+            return smallest_draft
         reasons += _nearest(compiled, smallest_draft)
     reasons += _quieter(request, lambda quiet: _superposed(compiled, quiet, size))
     raise _refusal(analysis, reasons)

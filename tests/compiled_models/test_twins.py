@@ -131,7 +131,7 @@ def test_a_superposed_variable_has_fewer_dimensions_than_values_less_one():
     assert margin.margin == pytest.approx(gaps.min() / 2)
 
 
-@pytest.mark.parametrize("name", ["sort_unique", "frac_prevs", "detect_pattern"])
+@pytest.mark.parametrize("name", ["sort_unique", "frac_prevs", "detect_pattern", "sort"])
 def test_what_is_too_small_is_refused_with_the_nearest_size_which_can_be_had(name):
     compiled = compiled_example(name, 6)
     with pytest.raises(
