@@ -81,14 +81,14 @@ def site_truth(compiled: Compiled, site: str, inputs: Inputs) -> Site:
         UnknownName: no such site, or none whose features are known.
         InputError: nothing is ever written there.
     """
-    carried, pieces, codes, x = carried_at(compiled, site), [], [], []
+    carried, features, codes, x = carried_at(compiled, site), [], [], []
     for start in range(0, len(inputs.batch), _SEQUENCES):
         rows = slice(start, start + _SEQUENCES)
         batch = Batch(inputs.batch.ids[rows], inputs.batch.lengths[rows])
         held = HeldValues(compiled, batch)
-        pieces = list(_planted(compiled, carried, held))
-        found = [piece.code[:, None] for piece in pieces]
-        codes.append(sp.csr_array(np.concatenate([np.zeros((held.there.sum(), 0)), *found], 1)))
+        features = list(_planted(compiled, carried, held))
+        found = np.array([feature.code for feature in features])
+        codes.append(sp.csr_array(found.reshape(len(features), np.count_nonzero(held.there)).T))
         x.append(_activations(compiled, site, batch)[held.there])
     every = sp.csc_array(sp.vstack(codes))
     firing = np.flatnonzero(np.diff(every.indptr))
@@ -98,14 +98,14 @@ def site_truth(compiled: Compiled, site: str, inputs: Inputs) -> Site:
     population = Population(
         sp.csr_array(every[:, firing]),
         _weights(inputs),
-        tuple(_one_of_them([pieces[k].one_of for k in firing], every[:, firing])),
+        tuple(_one_of_them([features[k].one_of for k in firing], every[:, firing])),
     )
     truth = FeatureTruth(
-        np.array([pieces[k].direction for k in firing]),
+        np.array([features[k].direction for k in firing]),
         population.firing_probability,
         population.magnitude,
         carried.bias,
-        names=tuple(pieces[k].name for k in firing),
+        names=tuple(features[k].name for k in firing),
         site=site,
         population=population,
     )
@@ -144,7 +144,7 @@ def _one_of_them(names: list[str], codes: sp.csc_array) -> Iterator[np.ndarray]:
 
 
 @dataclass
-class _Piece:
+class _Feature:
     """A feature.
 
     Fields:
@@ -159,7 +159,7 @@ class _Piece:
     one_of: str = ""
 
 
-def _planted(compiled: Compiled, carried: Carried, held: HeldValues) -> Iterator[_Piece]:
+def _planted(compiled: Compiled, carried: Carried, held: HeldValues) -> Iterator[_Feature]:
     """The features of a site, whether or not they ever fire."""
     for variable in compiled.layout.variables:
         words = carried.words[variable.span]
@@ -168,43 +168,43 @@ def _planted(compiled: Compiled, carried: Carried, held: HeldValues) -> Iterator
     axes = np.eye(len(carried.bias))
     for k, unit in enumerate(carried.units):
         code = np.maximum(held.read(unit.reads) + unit.bias, 0)
-        yield _Piece(f"neuron {k}: {detected(unit, compiled.layout)}", axes[k], code)
+        yield _Feature(f"neuron {k}: {detected(unit, compiled.layout)}", axes[k], code)
     for number, direction in carried.decoys.items():
         code = held.of_decoy(compiled.decoys[number])
         yield from _halves((f"decoy {number}", f"-decoy {number}"), direction, code)
 
 
-def _of_variable(variable: Variable, words: np.ndarray, held: np.ndarray) -> Iterator[_Piece]:
+def _of_variable(variable: Variable, words: np.ndarray, held: np.ndarray) -> Iterator[_Feature]:
     """The features that a variable is: values on one ray are one, in proportion to their words."""
     one_of = variable.name if variable.domain is not None and not variable.numerical else ""
-    rays: dict[bytes, list[_Piece]] = {}
+    rays: dict[bytes, list[_Feature]] = {}
     for label, word, code in zip(variable.labels, words, held.T):
         length = np.linalg.norm(word)
         # A value whose word is 0 has no direction, and shows in the absence of the others.
-        for piece in _of_label(variable, label, word / length, code * length) if length else ():
-            ray = np.round(piece.direction / np.abs(piece.direction).max(), 9) + 0.0
-            rays.setdefault(ray.tobytes(), []).append(piece)
-    for pieces in rays.values():
-        name = any_of([piece.name for piece in pieces])
-        code = np.sum([piece.code for piece in pieces], axis=0)
-        yield _Piece(name, pieces[0].direction, code, one_of)
+        for value in _of_label(variable, label, word / length, code * length) if length else ():
+            ray = np.round(value.direction / np.abs(value.direction).max(), 9) + 0.0  # no -0.0
+            rays.setdefault(ray.tobytes(), []).append(value)
+    for values in rays.values():
+        name = any_of([value.name for value in values])
+        code = np.sum([value.code for value in values], axis=0)
+        yield _Feature(name, values[0].direction, code, one_of)
 
 
 def _of_label(
     variable: Variable, label: object, direction: np.ndarray, code: np.ndarray
-) -> Iterator[_Piece]:
+) -> Iterator[_Feature]:
     name = named(variable, label)
     if variable.domain is None:
         yield from _halves((name, f"-{name}"), direction, code)
     elif name == variable.name:
         yield from _halves((f"{name}>0", f"{name}<0"), direction, code)
     else:
-        yield _Piece(name, direction, code)
+        yield _Feature(name, direction, code)
 
 
-def _halves(names: tuple[str, str], direction: np.ndarray, code: np.ndarray) -> Iterator[_Piece]:
-    yield _Piece(names[0], direction, np.maximum(code, 0.0))
-    yield _Piece(names[1], -direction, np.maximum(-code, 0.0))
+def _halves(names: tuple[str, str], direction: np.ndarray, code: np.ndarray) -> Iterator[_Feature]:
+    yield _Feature(names[0], direction, np.maximum(code, 0.0))
+    yield _Feature(names[1], -direction, np.maximum(-code, 0.0))
 
 
 def _chosen(rng: np.random.Generator, weights: np.ndarray, n: int) -> np.ndarray:
