@@ -10,6 +10,9 @@ by the inequality of Cauchy and Schwarz. What heads move carries such errors on,
 part of the variable that they write (`loose`); neurons are exact where they are off or saturated,
 and their plan says how far off they are where not. A reading of functional f may be off by
 |f|_1 times the blur that the plan was made for: `blur` says how much that has to be.
+
+A number on axes that nothing else is written to is read as in the compiled model: what else is in
+the sum is exactly 0. Only what heads moved into it is `loose`.
 """
 
 from __future__ import annotations
