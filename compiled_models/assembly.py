@@ -79,20 +79,20 @@ def _mlp(units: Sequence[components.Unit], d: int, at_bos: np.ndarray) -> MLP:
 
 
 def _head(head: components.Head, d: int, at_bos: np.ndarray) -> Head:
-    targets = sorted({to for _, to, _ in head.moves} | set(head.from_bos))
+    targets = head.targets
     W_V, W_O = np.zeros((d, len(targets))), np.zeros((len(targets), d))
     for source, to, factor in head.moves:
         W_V[source, targets.index(to)] += factor
     W_O[range(len(targets)), targets] = 1
     W_V[BOS] = [head.from_bos.get(to, 0.0) for to in targets] - at_bos @ W_V
-    W_Q, b_Q, W_K, b_K = _scores(head, d)
+    W_Q, b_Q, W_K, b_K = scores(head, d)
     W_Q[BOS] -= at_bos @ W_Q
     W_K[BOS] -= at_bos @ W_K
     W_K[BOS, 0] += head.bos
     return Head(W_Q, b_Q, W_K, b_K, W_V, np.zeros(len(targets)), W_O)
 
 
-def _scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def scores(head: components.Head, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Queries and keys; their first coordinate is for what does not depend on the query."""
     parts = [_factors(term) for term in head.terms]
     width = 1 + (sum(keys.shape[1] for keys, _ in parts) if parts else 1)

@@ -148,7 +148,8 @@ class Compiled:
         Args:
             superpose: on how many coordinates its variables lie, as a share of the layout's
                 directions; None for as many. See `codes.py`.
-            rotate: by a random rotation; begin-of-sequence keeps its axis.
+            rotate: by a random rotation; begin-of-sequence keeps its axis, and where nothing else
+                can be proven, so does what heads compare by order, and so do numbers.
             decoys: how many heads and neurons to add that do not matter.
             noise: how far each weight may be from what it should be, as a fraction of it. See
                 `noise.py`.

@@ -77,6 +77,11 @@ class Head:
     moves: tuple[tuple[int, int, float], ...] = ()
     from_bos: Entries = field(default_factory=dict)
 
+    @property
+    def targets(self) -> list[int]:
+        """The directions that it writes, in order."""
+        return sorted({to for _, to, _ in self.moves} | set(self.from_bos))
+
     def __str__(self) -> str:
         return f"{self.writes.name}: head of {_names(self.reads)}"
 

@@ -10,12 +10,13 @@ from groundtruth.compiled_models.testbed import CompiledTestbed
 
 
 def planted(testbed: CompiledTestbed) -> Iterator[tuple[str, str]]:
-    """(key, text) pairs: program, sizes, nodes, variables, inputs, certificate."""
+    """(key, text) pairs: program, sizes, nodes, variables, sites, inputs, certificate."""
     compiled = testbed.compiled
     yield "program", str(compiled.program)
     yield "sizes", str(compiled.sizes)
     yield "nodes", _nodes(compiled)
     yield "variables", str(testbed.variables)
+    yield "sites", "\n".join(testbed.sites)
     yield "inputs", str(testbed.inputs)
     yield "certificate", str(compiled.certificate)
     yield "hash_model", testbed.hash

@@ -40,7 +40,7 @@ class Tolerance:
         default: of those not named.
         stretch: how many times more an error of what heads compare can change their scores.
         shifted: names of variables whose directions are read by what the others are not.
-        exact: names of variables that are read exactly.
+        exact: names of variables that are read exactly, but where `blur` says otherwise.
         steps: whether sums of one-hot variables may be told apart by steps, which ask little of
             them but write large numbers that cancel; else gates are.
     """
@@ -54,7 +54,7 @@ class Tolerance:
 
     def of(self, name: str, reader: str) -> float:
         if name in self.exact:
-            return 0.0
+            return self.blur.get((name, reader), 0.0)
         own = self.blur.get((name, name), 0.0)
         return max(own, self.blur.get((name, reader), self.default))
 

@@ -81,7 +81,8 @@ class CompiledPreset:
         """The activations of one site as a dictionary world; see `model` for the whole.
 
         Args:
-            changes: as of `model`, and "site": the last of the residual stream if None.
+            changes: as of `model`, and "site": one of `CompiledTestbed.sites`; the last of the
+                residual stream if None.
         """
         made, site = self.model(seed=seed, **changes), self._changed(changes)["site"]
         return made.at(made.last_site if site is None else site)

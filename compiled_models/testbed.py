@@ -13,10 +13,11 @@ import numpy as np
 from groundtruth import hashing, seeds
 from groundtruth.compiled_models.batches import encode
 from groundtruth.compiled_models.compiled import Compiled
-from groundtruth.compiled_models.features import site_truth, sites
+from groundtruth.compiled_models.features import site_truth
 from groundtruth.compiled_models.inputs import N_INPUTS, Inputs, uniform_inputs
 from groundtruth.compiled_models.mechanisms import mechanism_truth
 from groundtruth.compiled_models.outputs import model_tokens
+from groundtruth.compiled_models.sites import sites
 from groundtruth.compiled_models.values import Value
 from groundtruth.compiled_models.variables import residual_sites, variable_truth
 from groundtruth.mechanism_truth import MechanismTruth

@@ -10,6 +10,9 @@ by the inequality of Cauchy and Schwarz. What heads move carries such errors on,
 part of the variable that they write (`loose`); neurons are exact where they are off or saturated,
 and their plan says how far off they are where not. A reading of functional f may be off by
 |f|_1 times the blur that the plan was made for: `blur` says how much that has to be.
+
+A number on axes that nothing else is written to is read as in the compiled model: what else is in
+the sum is exactly 0. Only what heads moved into it is `loose`.
 """
 
 from __future__ import annotations
@@ -86,6 +89,15 @@ class Bounds:
         """The greatest length of the residual stream."""
         return float(np.sqrt(self.square)) + self.extra + sum(self.loose.values()) + self.off
 
+    def on_axis(self, variable: Variable) -> bool:
+        """Whether a number lies on axes that nothing else is written to, so that it is read as
+        exactly as it was written."""
+        return variable.name in self.kept and not variable.one_hot
+
+    def reading(self, variable: Variable) -> float:
+        """How far off a reading of length 1 of it is."""
+        return self.loose[variable] + (0.0 if self.on_axis(variable) else self.unit)
+
     def written(self, n: int, size: float) -> None:
         """By `n` heads or neurons, in all at most `size`."""
         self.off += (gamma(n + self.n_extra + 3) + self.noise) * (size + self.extra) + gamma(
@@ -104,9 +116,10 @@ class Bounds:
             if variable.one_hot:
                 most = np.sqrt(len(code)) * variable.error
                 error = min(error, most * float(np.linalg.norm(code, 2)))
-            error += self.loose[variable] + np.sqrt(k) * self.unit
+            unit = 0.0 if self.on_axis(variable) else self.unit
+            error += self.loose[variable] + np.sqrt(k) * unit
             margin = closest(code) / 2 if variable.one_hot else variable.margin
-            found[variable.name] = Held(float(error + 2 * longest * self.unit), margin)
+            found[variable.name] = Held(float(error + 2 * longest * unit), margin)
         return found
 
 
@@ -194,18 +207,21 @@ def _need(bounds: Bounds, asked: np.ndarray, reader: Component) -> None:
     on_axes = np.zeros(asked.shape[1])
     for variable in bounds.coding.layout.variables:
         if variable.name in bounds.kept:
-            part = asked[variable.directions.start : variable.directions.stop]
-            on_axes += np.abs(part).max(axis=0)
+            part = np.abs(asked[variable.directions.start : variable.directions.stop])
+            largest = max(map(abs, bounds.ranges[variable]))
+            on_axes += part.max(axis=0) if variable.one_hot else part.sum(axis=0) * largest
     rounding = gamma(bounds.coding.basis.shape[1]) * on_axes
     for variable in bounds.coding.layout.variables:
         part = asked[variable.directions.start : variable.directions.stop]
         columns = part.any(axis=0)
         part = part[:, columns]
-        if variable.name in bounds.kept or not part.shape[1]:
+        if not part.shape[1] or (variable.name in bounds.kept and variable.one_hot):
             continue
         read = bounds.coding.read_of(variable, part)
         lengths = np.linalg.norm(read.weights, axis=0)
-        off = (bounds.unit + bounds.loose[variable]) * lengths + rounding[columns]
+        off = bounds.reading(variable) * lengths
+        if not bounds.on_axis(variable):
+            off = off + rounding[columns]
         beyond = np.abs(read.offset) - np.abs(part).max(axis=0)
         off = off + np.maximum(beyond, 0) * variable.drift
         need = float((off / np.abs(part).sum(axis=0)).max())
@@ -221,7 +237,10 @@ def _read_scores(bounds: Bounds, head: Head) -> None:
         bounds.stretch = max(bounds.stretch, stretch)
         for variable, asked in zip((term.keys, term.queries), term.factors):
             length = float(np.linalg.norm(bounds.coding.read_of(variable, asked).weights))
-            need = (bounds.unit + bounds.loose[variable]) * length / np.sqrt(stretch)
+            # What lies on axes is exact, but its words are rounded.
+            rounding = gamma(bounds.coding.basis.shape[1])
+            off = rounding if variable.name in bounds.kept else bounds.reading(variable)
+            need = off * length / np.sqrt(stretch)
             _keep(bounds, variable, head, need)
 
 
@@ -241,7 +260,7 @@ def _move(bounds: Bounds, moved: np.ndarray, head: Head) -> None:
         read = bounds.coding.read_of(variable, part)
         length = float(np.linalg.norm(read.weights))
         shift = float(np.linalg.norm(read.offset))
-        loose += (bounds.unit + bounds.loose[variable]) * length + shift * variable.drift
+        loose += bounds.reading(variable) * length + shift * variable.drift
         low, high = min(low, bounds.ranges[variable][0]), max(high, bounds.ranges[variable][1])
     if not head.writes.one_hot:
         bounds.ranges[head.writes] = (low, high)
@@ -267,7 +286,7 @@ def _reach(bounds: Bounds, asked: np.ndarray, bias: np.ndarray, part: Neurons) -
     corners = [bias[None]]
     for variable in dict.fromkeys(part.reads):
         rows = asked[variable.directions.start : variable.directions.stop]
-        seen = bounds.loose[variable] + variable.total + variable.error + bounds.unit
+        seen = bounds.reading(variable) + variable.total + variable.error
         slack += np.abs(rows).sum(axis=0) * seen
         low, high = bounds.ranges[variable]
         ends = [rows] if variable.one_hot else _ends(low * rows, high * rows)

@@ -8,7 +8,7 @@ those of any compiled model, and agreement with the interpreter is tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -77,12 +77,19 @@ class _Way:
     Fields:
         code: what heads compare for equality by; None for all values.
         kept: names of variables that stay on axes.
+        numbers: whether all numbers stay on axes too, where they are as exact as they are written.
         steps: see `Tolerance`.
     """
 
     code: Harmonics | None
     kept: frozenset[str]
+    numbers: bool
     steps: bool
+
+    def on_axes(self, layout: Layout) -> frozenset[str]:
+        """Names of the variables that stay on axes."""
+        numbers = (v.name for v in layout.variables if self.numbers and not v.one_hot)
+        return self.kept.union(numbers)
 
 
 def twin_of(compiled: Compiled, request: Request) -> Compiled:
@@ -115,8 +122,8 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
 def _plain(analysis: Analysis, request: Request) -> Draft:
     """The draft on as many coordinates as directions."""
     reasons = []
-    for kept, steps in product(_kept(planned(analysis), request), (True, False)):
-        draft = _draft(analysis, request, _Way(None, kept, steps), "all")
+    for way in _ways([None], planned(analysis), request):
+        draft = _draft(analysis, request, way, "all")
         if isinstance(draft, Draft):
             return draft
         if draft not in reasons:
@@ -131,7 +138,7 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     most = min(period // 2 - 1, MOST_FREQUENCIES)
     codes: list[Harmonics | None] = [None]
     codes += [harmonics(period, m, request.rng("codes")) for m in range(most, 0, -1)]
-    ways = [_Way(*way) for way in product(codes, _kept(plan, request), (True, False))]
+    ways = _ways(codes, plan, request)
     least = [1 + sum(_fewest(analysis, way, request).values()) for way in ways]
     reasons = [f"{size} of {compiled.layout.d_model} coordinates: no code is small enough"]
     for way, fewest in zip(ways, least):
@@ -144,6 +151,9 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
     drafts = [draft for draft in found if isinstance(draft, Draft)]
     if drafts:
         smallest_draft = min(drafts, key=lambda draft: draft.coding.size)
+        # Where there is room to spare it may have gone to what then needed more elsewhere.
+        if smallest_draft.coding.size <= size:
+            return smallest_draft
         reasons += _nearest(compiled, smallest_draft)
     reasons += _quieter(request, lambda quiet: _superposed(compiled, quiet, size))
     raise _refusal(analysis, reasons)
@@ -181,15 +191,18 @@ def _nearest(compiled: Compiled, draft: Draft) -> list[str]:
     ]
 
 
-def _kept(plan: Plan, request: Request) -> list[frozenset[str]]:
-    """What may have to stay on axes: nothing, or what heads compare by order.
+def _ways(codes: Sequence[Harmonics | None], plan: Plan, request: Request) -> list[_Way]:
+    """All ways to be tried, in order. What may have to stay on axes is nothing, or what heads
+    compare by order, or that and numbers.
 
     Under a norm nothing is exact on an axis either.
     """
-    if request.norm is not None:
-        return [frozenset()]
     ordered = ordering(plan.components)
-    return [frozenset(), ordered] if ordered else [frozenset()]
+    kept = [frozenset(), ordered] if ordered and request.norm is None else [frozenset()]
+    found = [_Way(c, k, False, steps) for c, k, steps in product(codes, kept, (True, False))]
+    if request.norm is None:
+        found += [_Way(c, ordered, True, steps) for c, steps in product(codes, (True, False))]
+    return found
 
 
 def _fewest(analysis: Analysis, way: _Way, request: Request) -> dict[Variable, int]:
@@ -217,15 +230,16 @@ def _draft(
         size: how many coordinates it may have; None for as few as can be, "all" for as many as
             directions.
     """
-    code, kept = way.code, way.kept
+    code = way.code
     stretch = 1.0 if code is None else code.stretch
-    tolerance = Tolerance({}, BLUR, stretch, exact=kept, steps=way.steps)
+    tolerance = Tolerance({}, BLUR, stretch, exact=way.kept, steps=way.steps)
     for _ in range(ROUNDS):
         try:
             plan = planned(analysis, tolerance)
         except ProgramError as error:
             return "; ".join(error.reasons)
         layout, placement, weights = _assembled(analysis, plan, code)
+        kept = way.on_axes(layout)
         if size == "all":
             codes = {v: np.eye(len(v.labels)) for v in layout.variables}
         else:
@@ -261,7 +275,7 @@ def _draft(
                 coding = placed_anew
             return _proven(layout, placement, made, coding, decoys, bounds)
         blur = {key: SPARE * need for key, need in bounds.blur.items()}
-        tolerance = Tolerance(blur, 0.0, stretch, shifted, kept, way.steps)
+        tolerance = Tolerance(blur, 0.0, stretch, shifted, way.kept, way.steps)
     return "what it reads is off by more the more it can bear"
 
 

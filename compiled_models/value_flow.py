@@ -104,9 +104,24 @@ class ValueFlow:
         """What each node writes where nothing is ablated."""
         found = dict(self.embedded)
         for node in self.computing:
-            seen = {wire: self.seen(node, wire, found[wire[1]]) for wire in self.wires(node)}
-            found[node.name] = self.write(node, seen)
+            found[node.name] = self.write(node, self._all_seen(node, found))
         return found
+
+    def held(self, variable: Variable) -> np.ndarray:
+        """(batch, position, label) what is written of a variable where nothing is ablated."""
+        node = next(node for node in self.nodes if variable in node.writes)
+        start = self.outlets[node.name].index(variable.start)
+        return self.written[node.name][..., start : start + len(variable.labels)]
+
+    def attention(self, name: str) -> np.ndarray:
+        """(batch, query, key) how the head of a node attends where nothing is ablated."""
+        node = next(node for node in self.nodes if node.name == name)
+        (head,) = (part for part in node.parts if isinstance(part, Head))
+        weights = self._weights(node, head, self._inputs(node, self._all_seen(node, self.written)))
+        return weights / weights.sum(-1, keepdims=True)
+
+    def _all_seen(self, node: Wired, written: Contents) -> dict[Wire, np.ndarray]:
+        return {wire: self.seen(node, wire, written[wire[1]]) for wire in self.wires(node)}
 
     def seen(self, node: Wired, wire: Wire, content: np.ndarray) -> np.ndarray:
         """Of what the writer of a wire into `node` writes, what is read."""
@@ -149,18 +164,23 @@ class ValueFlow:
 
     def write(self, node: Wired, seen: Mapping[Wire, np.ndarray]) -> np.ndarray:
         """What a node writes when `seen` reaches it."""
-        inputs = {}
-        for port in node.reads:
-            at = self.ports[node.name, port]
-            inputs[port] = np.zeros((*self.tokens.shape, len(at.directions)))
-            for writer, (to, _) in at.wires.items():
-                inputs[port][..., to] = seen[port, writer]
+        inputs = self._inputs(node, seen)
         if node.name == LOGITS:
             return inputs[""]
         first = node.parts[0]
         if isinstance(first, Head):
             return self._attend(node, first, inputs)
         return self._fire(node.name, inputs[""])
+
+    def _inputs(self, node: Wired, seen: Mapping[Wire, np.ndarray]) -> dict[str, np.ndarray]:
+        """(batch, position, direction) what stands at each port."""
+        inputs = {}
+        for port in node.reads:
+            at = self.ports[node.name, port]
+            inputs[port] = np.zeros((*self.tokens.shape, len(at.directions)))
+            for writer, (to, _) in at.wires.items():
+                inputs[port][..., to] = seen[port, writer]
+        return inputs
 
     def _held(self, at: Port) -> np.ndarray:
         """(direction,) what is known to stand at begin-of-sequence."""
@@ -195,20 +215,25 @@ class ValueFlow:
     # --- heads --------------------------------------------------------------------------------
 
     def _attend(self, node: Wired, head: Head, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        q, k, v = (_Read(self, node.name, port, inputs[port]) for port in "qkv")
-        scores = (head.bos * k.mark + k.weighed(head.preferences))[..., None, :]
-        if not head.terms:
-            scores = scores + head.scale * (1 - q.mark)[..., :, None] * (1 - k.mark)[..., None, :]
-        for term in head.terms:
-            met = k.values(term.keys) @ term.wanted
-            scores = scores + head.scale * q.values(term.queries) @ met.swapaxes(-1, -2)
-        scores = np.where(self.visible, scores, -np.inf)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights, v = self._weights(node, head, inputs), _Read(self, node.name, "v", inputs["v"])
         columns: list[np.ndarray] = []
         for to in head.writes.directions:
             moves = {source: factor for source, goal, factor in head.moves if goal == to}
             columns.append(v.weighed(moves) + head.from_bos.get(to, 0.0) * v.mark)
         return weights @ np.stack(columns, -1) / weights.sum(-1, keepdims=True)
+
+    def _weights(self, node: Wired, head: Head, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(batch, query, key) in proportion to the head's attention."""
+        q, k = (_Read(self, node.name, port, inputs[port]) for port in "qk")
+        scores = (head.bos * k.mark + k.weighed(head.preferences))[..., None, :]
+        if not head.terms:
+            scores = scores + head.scale * (1 - q.mark)[..., :, None] * (1 - k.mark)[..., None, :]
+        for term in head.terms:
+            wanted = term.wanted if term.factors is None else term.factors[0] @ term.factors[1].T
+            met = k.values(term.keys) @ wanted
+            scores = scores + head.scale * q.values(term.queries) @ met.swapaxes(-1, -2)
+        scores = np.where(self.visible, scores, -np.inf)
+        return np.exp(scores - scores.max(-1, keepdims=True))
 
 
 class _Read:

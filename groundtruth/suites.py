@@ -366,19 +366,21 @@ above its number of features, the L0 of its last site, and a site in the middle 
 
 def _compiled_worlds(n_samples: int) -> tuple[WorldSpec, ...]:
     """Of each program the last site, of the model and of a superposed twin, and a site in the
-    middle of the twin."""
-    worlds = []
-    for program, (share, width, l0, middle) in _COMPILED.items():
+    middle of the twin; and inside a head of one what it writes: 10 values on 4 coordinates."""
+
+    def world(program: str, width: int, l0: int, place: dict[str, Any]) -> WorldSpec:
         parameters = {"width": width, "l0": l0, "n_samples": n_samples}
         others = (MethodSpec(f"sae/{name}", parameters) for name in ("jumprelu", "matryoshka"))
         methods = (*_saes(width, l0, n_samples), *others)
+        return WorldSpec(f"compiled/{program}", methods, (0, 1), place, n_train=n_samples)
+
+    worlds = []
+    for program, (share, width, l0, middle) in _COMPILED.items():
         twin: dict[str, Any] = {"twin": {"superpose": share}}
         places = [{}, twin] if middle is None else [{}, twin, {**twin, "site": middle}]
-        worlds += [
-            WorldSpec(f"compiled/{program}", methods, (0, 1), place, n_train=n_samples)
-            for place in places
-        ]
-    return tuple(worlds)
+        worlds += [world(program, width, l0, place) for place in places]
+    inside = {"twin": {"superpose": 0.6}, "site": "blocks.1.attn.hook_z"}
+    return (*worlds, world("induction", 16, 1, inside))
 
 
 SUITES: dict[str, Suite] = {
@@ -510,8 +512,8 @@ SUITES: dict[str, Suite] = {
             "compiled-features",
             1,
             "Five autoencoders on the residual streams of six compiled programs and of their "
-            "superposed twins: are the variables found? PCA and ICA are rows. Half an hour on two "
-            "cores.",
+            "superposed twins, and inside a head: are the variables found? PCA and ICA are rows. "
+            "Half an hour on two cores.",
             _compiled_worlds(200_000),
             rows=(*_LEAST_ROWS, "C1-rows", "C2-pca", "C2-ica"),
             primary="recover.joint",

@@ -23,6 +23,7 @@ PAGES = (
     "docs/adapters.md",
     "docs/circuits.md",
     "docs/failure_modes.md",
+    "docs/sites.md",
     "docs/reproductions/sanity_checks.md",
 )
 MADE_BY_RUNS = {

@@ -11,7 +11,7 @@ from groundtruth.compiled_models import library
 from groundtruth.compiled_models.description import planted
 from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.presets import PRESETS, CompiledPreset
-from groundtruth.errors import ProgramError, UnknownName
+from groundtruth.errors import InputError, ProgramError, UnknownName
 from groundtruth.models import numpy_reference
 
 
@@ -44,11 +44,21 @@ def test_what_cannot_be_built_is_refused():
         gt.build("compiled/square", vocab=["a", "b"])
 
 
+def test_sites_inside_heads_and_mlps_are_built_by_name():
+    world = gt.build("compiled/hist", max_length=3, site="blocks.0.mlp.hook_post")
+    assert world.recipe.parameters["site"] == world.truth.features.site == "blocks.0.mlp.hook_post"
+    again = gt.build("compiled/hist", **world.recipe.parameters)
+    assert again.hash == world.hash != gt.build("compiled/hist", max_length=3).hash
+    with pytest.raises(InputError, match="nothing is written there"):
+        gt.build("compiled/hist", max_length=3, site="blocks.0.attn.hook_v")
+
+
 def test_a_description_names_program_nodes_variables_inputs_and_certificate():
     text = dict(planted(CompiledPreset("reverse").model(max_length=4)))
     assert "opposite = sequence_map(n - 1 - i, length, indices)" in text["program"]
     assert "a0.h0: length.share" in text["nodes"]
     assert "opposite: 7 dimensions from blocks.1.hook_resid_post on" in text["variables"]
+    assert "blocks.0.mlp.hook_post\nblocks.0.hook_mlp_out" in text["sites"]
     assert text["inputs"].startswith("all 340 of the sequences of 4 tokens")
     assert text["certificate"].startswith("agrees with the interpreter on all 340 sequences")
 

@@ -131,7 +131,7 @@ def test_a_superposed_variable_has_fewer_dimensions_than_values_less_one():
     assert margin.margin == pytest.approx(gaps.min() / 2)
 
 
-@pytest.mark.parametrize("name", ["sort_unique", "frac_prevs", "detect_pattern"])
+@pytest.mark.parametrize("name", ["sort_unique", "frac_prevs", "detect_pattern", "sort"])
 def test_what_is_too_small_is_refused_with_the_nearest_size_which_can_be_had(name):
     compiled = compiled_example(name, 6)
     with pytest.raises(
@@ -150,6 +150,56 @@ def test_a_refusal_says_which_variables_are_read_whole():
         ProgramError, match=r"indices needs . coordinates for 6 values, for what frac"
     ):
         compiled_example("frac_prevs", 6).twin(superpose=0.1)
+
+
+def interleaved(rng: np.random.Generator, length: int) -> str:
+    """A word in which () and {} are balanced."""
+    word, still_open = "", {"(": 0, "{": 0}
+    while len(word) < length:
+        close = {"(": ")", "{": "}"}
+        kind = str(rng.choice(["(", "{"]))
+        if sum(still_open.values()) < length - len(word) and rng.random() < 0.6:
+            word, still_open[kind] = word + kind, still_open[kind] + 1
+        elif still_open[kind]:
+            word, still_open[kind] = word + close[kind], still_open[kind] - 1
+    return word
+
+
+def on_axes(twin) -> set[str]:
+    """Names of the variables whose directions are axes, to which nothing else is written."""
+    found = set()
+    for variable in twin.layout.variables:
+        rows = twin.directions[variable.span]
+        others = np.delete(twin.directions, variable.directions, axis=0)
+        if np.isin(rows, (0, 1)).all() and not (others @ rows.T).any():
+            found.add(variable.name)
+    return found
+
+
+@pytest.mark.parametrize(("max_length", "share", "size"), [(8, 0.7, 47), (20, 0.72, 74)])
+def test_what_lies_on_axes_is_exact_and_compared_by_harmonics_all_the_same(max_length, share, size):
+    # Balances are fractions of up to 20, which lie within 1 / 380 of one another.
+    compiled = compiled_example("shuffle_dyck2", max_length)
+    twin = compiled.twin(superpose=share, n_sequences=SAMPLE)
+    assert twin.sizes.d_model == size
+    numbers = {v.name for v in twin.layout.variables if not v.one_hot}
+    assert {"balance_()", "opens_{}", "length.share"} <= numbers
+    assert on_axes(twin) == ({"indices"} if max_length == 8 else {"indices", *numbers})
+    for margin in twin.certificate.margins:
+        assert margin.seen <= margin.bound < margin.margin
+    rng = np.random.default_rng(0)
+    words = [interleaved(rng, 2 * int(n)) for n in rng.integers(1, max_length // 2 + 1, 200)]
+    spoilt = [word[1:] + word[0] for word in words]
+    given = [*words, *spoilt, *sequences(compiled)]
+    answers = twin.run(given)
+    assert answers == compiled.run(given)
+    assert {answer[-1] for answer in answers[:200]} == {True}
+    assert False in {answer[-1] for answer in answers[200:400]}
+
+
+def test_a_norm_leaves_no_number_exact():
+    with pytest.raises(ProgramError):
+        compiled_example("shuffle_dyck2", 20).twin(superpose=0.72, norm="rms")
 
 
 # --- noise ---------------------------------------------------------------------------------------

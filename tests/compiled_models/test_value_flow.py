@@ -66,3 +66,25 @@ def test_the_logits_are_the_outputs():
     flow = ValueFlow(compiled, subject.tokens.numpy())
     found = np.abs(flow.written[LOGITS] - subject.outputs()[0].numpy())
     assert found.max() < ROUNDING
+
+
+@pytest.mark.parametrize("name", ["induction", "sort_unique"])
+def test_a_twin_that_compares_by_harmonics_attends_as_its_plan_says(name):
+    program, vocab = library.example_program(name), library.entry(name).vocab
+    compiled = compile_program(program, vocab=vocab, max_length=6, closed=True, n_sequences=64)
+    twin = compiled.twin(superpose=0.75, n_sequences=64)
+    heads = {
+        f"a{b}.h{h}": head
+        for b, block in enumerate(twin.placement.blocks)
+        for h, head in enumerate(block.heads)
+    }
+    harmonic = [n for n, head in heads.items() if any(t.factors is not None for t in head.terms)]
+    assert harmonic
+    subject = circuit_subject(twin)
+    flow = ValueFlow(twin, subject.tokens.numpy())
+    _, cache = subject.model.run_with_cache(subject.tokens)
+    there = (subject.tokens != subject.model.pad).numpy()
+    for name in harmonic:
+        block, head = name[1:].split(".h")
+        pattern = cache[f"blocks.{block}.attn.hook_pattern"][:, int(head)].detach().numpy()
+        assert np.abs(pattern - flow.attention(name))[there].max() < 1e-5
