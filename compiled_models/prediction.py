@@ -30,6 +30,7 @@ from groundtruth.prediction_testbed import (
 from groundtruth.predictor import Interchange, Predictor
 from groundtruth.testbed import Recipe
 
+_FEWEST = 20  # inputs that are a test set
 _DRAWN = 10  # inputs that are drawn for each in which an answer is to move, or to be mined
 
 
@@ -49,7 +50,7 @@ def prediction_testbed(
     next ("frequencies"); of a program compiled with `closed=True`, runs in which one variable is
     what it is on another input, and an answer moves ("intervened"); and those that are answered
     otherwise than the most alike of `queries` sequences, the worst of ten times as many ("mined").
-    The last two are left out where there are none.
+    The last two are left out where there are none, or fewer than 20 mined ones.
 
     Args:
         seen_length: half of what the model can read if None.
@@ -66,7 +67,7 @@ def prediction_testbed(
         >>> program = library.program("reverse")
         >>> compiled = compile_program(program, vocab="abcd", max_length=6, closed=True)
         >>> prediction_testbed(compiled, n_test=20).truth.sets.keys()
-        dict_keys(['iid', 'combinations', 'longer', 'frequencies', 'intervened', 'mined'])
+        dict_keys(['iid', 'combinations', 'longer', 'frequencies', 'intervened'])
     """
     longest = compiled.analysis.max_length
     seen_length = longest // 2 if seen_length is None else seen_length
@@ -159,7 +160,7 @@ class _Inputs:
         share = wrong.sum(1) / tried.counted.sum(1)
         worst = np.argsort(-share, kind="stable")[:n]
         rows = worst[share[worst] > 0]
-        if not len(rows):
+        if len(rows) < _FEWEST:
             return ()
         return (HeldOut(tried.tokens[rows], tried.outputs[rows], tried.counted[rows]),)
 

@@ -286,6 +286,6 @@ _SCORES: tuple[tuple[dict[str, Metric], Score], ...] = (
 _ABSENT = {
     "intervened": "no interchange of a variable moves an answer; the program has to be compiled "
     "with closed=True and to have a variable between its tokens and its output",
-    "mined": "every answer is that of the input that is most alike",
+    "mined": "hardly an input is answered otherwise than the most alike of those that were asked",
 }
 """Why a testbed may lack a set."""
