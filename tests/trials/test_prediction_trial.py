@@ -52,6 +52,7 @@ def test_programs_are_testbeds_by_name_and_recipes_build_them_again() -> None:
 
 def test_every_method_is_scored_by_name(reverse: PredictionTrial) -> None:
     assert len(METHODS) >= 9
+    reverse.prepare()  # The first import of scikit-learn changes the environment.
     for name in METHODS:
         report = gt.evaluate(reverse.testbed, name)
         assert set(report) == set(reverse.metrics) and report.flags == (), name
