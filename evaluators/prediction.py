@@ -37,8 +37,9 @@ def _entries(
     range: tuple[float, float],
     sets: Iterable[str] = SETS,
     unit: str = "position",
+    version: int = 1,
 ) -> dict[str, Metric]:
-    return {s: Metric(f"pred.{name}.{s}", 1, summary, direction, range, unit) for s in sets}
+    return {s: Metric(f"pred.{name}.{s}", version, summary, direction, range, unit) for s in sets}
 
 
 AGREEMENT = _entries(
@@ -58,7 +59,7 @@ SKILL = _entries(
     "sequence",
 )
 OOD_GAP = _entries("ood_gap", "agreement on iid less that here", "min", REAL, SETS[1:], "sequence")
-R2 = _entries("r2", "1 - sum (y - claim)^2 / sum (y - mean y)^2 over outputs", "max", REAL)
+R2 = _entries("r2", "1 - sum (y - claim)^2 / sum (y - mean y)^2 of numbers", "max", REAL, version=2)
 KL = _entries(
     "kl",
     "mean of -log q(y): the divergence of the claimed chances q from what the model says, nats",
@@ -108,9 +109,10 @@ def score_prediction(
         Results by id, such as "pred.agreement.longer"; "novel" stands for the mean over all sets
         but "iid". The floor of agreement is the best constant on the very test, that of r2 its
         mean, that of kl how often the model says what. Skill is 0 for a claim that says no more
-        than the surrogate, and undefined without one, or where that is always right. kl needs a
-        claim of chances, coverage and width intervals, selective risk confidence; they are
-        undefined without. So is what belongs to a set that the testbed lacks.
+        than the surrogate, and undefined without one, or where that is always right. r2 is of
+        numbers; kl is of categories, and needs a claim of chances; coverage and width need
+        intervals, selective risk confidence. What is missing is undefined and says why, and so is
+        what belongs to a set that the testbed lacks.
 
     Raises:
         ExplanationError: a claim of another shape, of numbers that are not finite, or of chances
@@ -246,6 +248,8 @@ def _pooled(arrays: Iterable[np.ndarray], parts: Iterable[HeldOut]) -> np.ndarra
 
 
 def _r2(truth: PredictionTruth, said: Answers, name: str, entry: Metric) -> Result:
+    if truth.kind != "numerical":
+        raise Undefined("the outputs are categories, of which the largest counts and not its size")
     parts = truth.sets[name]
     outputs = _pooled([part.outputs for part in parts], parts)
     claims = _pooled([claim.outputs for claim in said.sets[name]], parts)

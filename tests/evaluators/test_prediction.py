@@ -66,7 +66,7 @@ def test_the_causal_model_is_right_everywhere(name):
     numbers, absent = testbed.truth.kind == "numerical", set(SETS) - set(testbed.truth.sets)
     for id, result in found.items():
         family, value = id.split(".")[1], result.value
-        undefined = {"skill", "kl"} if numbers else {"skill", "coverage", "width"}
+        undefined = {"skill", "kl"} if numbers else {"skill", "r2", "coverage", "width"}
         if family in undefined or id.split(".")[-1] in absent:
             assert value is None and result.reason
         elif family == "width":
@@ -75,6 +75,19 @@ def test_the_causal_model_is_right_everywhere(name):
             assert value == pytest.approx(1, abs=1e-4)
         else:
             assert value == (1 if family in ("agreement", "coverage") else 0), id
+
+
+@pytest.mark.parametrize("twin", [{"superpose": 0.7}, {"norm": "layer"}])
+def test_the_causal_model_is_right_of_twins(reverse, twin):
+    testbed = prediction_testbed(reverse[0].twin(**twin), n_test=30)
+    found = score_prediction(testbed, testbed.oracle)
+    assert {found[f"pred.agreement.{name}"].value for name in testbed.truth.sets} == {1}
+    assert found["pred.kl.longer"].value == found["pred.guarantee_violations"].value == 0
+    # The outputs of categories may be of another size than the program's, which does not count.
+    says = testbed.oracle(testbed.truth.sets["iid"][0].tokens, n_outputs=5)
+    sizes = np.abs(testbed.truth.sets["iid"][0].outputs - says)[:, 1].max()
+    assert (sizes > 0.5) == ("superpose" in twin)
+    assert "categories" in found["pred.r2.iid"].reason
 
 
 def test_sets_are_what_they_say(reverse):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import groundtruth as gt
-from groundtruth import catalogue, descriptions, reporting, rescoring, runner
+from groundtruth import catalogue, descriptions, jobs, reporting, rescoring, runner
 from groundtruth.errors import ExplanationError, InputError, UnknownName
 from groundtruth.prediction_testbed import PredictionTestbed
 from groundtruth.store import Store
@@ -126,6 +126,17 @@ def test_what_a_method_does_to_its_model_reaches_no_score(reverse: PredictionTri
     assert report["pred.agreement.novel"].value == 1
     assert any("put right" in flag for flag in report.flags)
     assert gt.evaluate(reverse.testbed, reverse.testbed.oracle)["pred.skill.novel"].value == 1
+
+
+def test_an_edited_method_of_circuits_is_another_predictor_too(
+    reverse: PredictionTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = jobs.method_key(reverse, "prediction/eap", {})
+    digest = jobs.source_digest
+    monkeypatch.setattr(
+        jobs, "source_digest", lambda *f: "edited" if f and f[0].name == "circuits" else digest(*f)
+    )
+    assert jobs.method_key(reverse, "prediction/eap", {}) != before
 
 
 @pytest.fixture(scope="module")

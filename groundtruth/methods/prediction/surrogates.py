@@ -47,7 +47,8 @@ def random_forest(subject: PredictionSubject, *, seed: int = 0, trees: int = 100
     from sklearn.ensemble import RandomForestRegressor
 
     x, y, features = _asked(subject, seed)
-    forest = RandomForestRegressor(trees, random_state=seed, n_jobs=1).fit(x, y)
+    forest = RandomForestRegressor(trees, random_state=seed, n_jobs=1)
+    forest.fit(x, y[:, 0] if y.shape[1] == 1 else y)
 
     def predict(rows: np.ndarray) -> Prediction:
         said = np.stack([tree.predict(rows).reshape(len(rows), -1) for tree in forest.estimators_])
