@@ -107,9 +107,9 @@ def score_prediction(
 
     Returns:
         Results by id, such as "pred.agreement.longer"; "novel" stands for the mean over all sets
-        but "iid". The floor of agreement is the best constant on the very test, that of r2 its
-        mean, that of kl how often the model says what. Skill is 0 for a claim that says no more
-        than the surrogate, and undefined without one, or where that is always right. r2 is of
+        but "iid". The floor of agreement and skill is the best constant on the very test, that of
+        r2 its mean, that of kl how often the model says what. Skill is 0 for a claim that says no
+        more than the surrogate, and undefined without one, or where that is always right. r2 is of
         numbers; kl is of categories, and needs a claim of chances; coverage and width need
         intervals, selective risk confidence. What is missing is undefined and says why, and so is
         what belongs to a set that the testbed lacks.
@@ -160,7 +160,7 @@ def _agreements(truth: PredictionTruth, said: Answers, others: list[Answers]) ->
         result = Result(entry, means[name], n_units=n)
         result = result.between(floors[name], "best constant", 1.0, CEILING)
         found.append(result if shares is None else _with_interval(result, shares))
-        found.append(_skill(SKILL[name], means[name], rivals.get(name), n))
+        found.append(_skill(SKILL[name], means[name], floors[name], rivals.get(name), n))
         if name in OOD_GAP:
             gap = Result(OOD_GAP[name], means["iid"] - means[name], n_units=n)
             found.append(gap.between(1.0, "right on iid alone", 0.0, CEILING))
@@ -199,16 +199,19 @@ def _with_interval(result: Result, shares: np.ndarray) -> Result:
     return replace(result, low=low, high=high, interval_method=method, evidence={"share": shares})
 
 
-def _skill(entry: Metric, mean: float, rival: tuple[float, str] | None, n: int) -> Result:
+def _skill(
+    entry: Metric, mean: float, constant: float, rival: tuple[float, str] | None, n: int
+) -> Result:
+    """The floor is the best constant's: a run that failed must not count as a black box does."""
     if rival is None:
         return undefined(entry, "no surrogate was given")
     agreement, name = rival
     if agreement == 1:
         return undefined(entry, f"{name} is always right: nothing is left to explain")
-    value = (mean - agreement) / (1 - agreement)
+    value, floor = ((one - agreement) / (1 - agreement) for one in (mean, constant))
     parameters = {"surrogate": name, "surrogate_agreement": agreement}
     result = Result(entry, value, n_units=n, parameters=parameters)
-    return result.between(0.0, "the surrogate", 1.0, CEILING)
+    return result.between(floor, "best constant", 1.0, CEILING)
 
 
 def _shares(truth: PredictionTruth, said: Answers, name: str) -> np.ndarray:

@@ -34,10 +34,12 @@ class Guarantee:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Fields:
-    name: of the predictor.
-    sets: test set -> what is said of each of its parts.
-    guarantee: None if nothing is guaranteed.
+    """What one predictor says.
+
+    Fields:
+        name: of the predictor.
+        sets: test set -> what is said of each of its parts.
+        guarantee: None if nothing is guaranteed.
     """
 
     name: str

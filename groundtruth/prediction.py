@@ -21,10 +21,6 @@ class Prediction:
         confidence: (n, position) larger where the claim is surer, in any unit; an abstention is
             the lowest. None: it is equally sure everywhere.
 
-    Raises:
-        ExplanationError: shapes that differ, numbers that are not finite, or one bound without
-            the other or above it.
-
     Example:
         >>> sure = Prediction(np.ones((1, 2, 1)), confidence=np.array([[0.0, 1.0]]))
         >>> sure.checked((1, 2), 1).outputs.tolist()
@@ -38,7 +34,12 @@ class Prediction:
     confidence: np.ndarray | None = None
 
     def checked(self, shape: tuple[int, ...], n_outputs: int) -> Prediction:
-        """The same in float64, for inputs of `shape` (n, position)."""
+        """The same in float64, for inputs of `shape` (n, position).
+
+        Raises:
+            ExplanationError: other shapes, numbers that are not finite, or one bound without the
+                other or above it.
+        """
         full = (*shape, n_outputs)
         outputs = _numbers("predict", self.outputs, full)
         if (self.low is None) != (self.high is None):

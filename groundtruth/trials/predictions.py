@@ -137,8 +137,8 @@ class PredictionTrial:
         return ScoredRow(made.kind, made.summary, "", self._results(answers, None))
 
     def bounds(self) -> dict[str, Result]:
-        """Of the surrogates' row: no floor depends on the claim but those of its own certainty."""
-        return self.row("C1-surrogate").results
+        """Of the best constant, which claims nothing of its own certainty."""
+        return self.row("C0-constant").results
 
     def _report(
         self,

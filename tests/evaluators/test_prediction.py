@@ -256,6 +256,9 @@ def test_what_cannot_be_asked_or_claimed_is_refused(reverse):
     edges, nodes = (universe_of(compiled.weights, unit) for unit in ("edge", "node"))
     with pytest.raises(ExplanationError, match="circuit: expected edges, got nodes"):
         circuit_predictor(subject, Circuit(nodes, members=[]))
+    other = universe_of(made("hist")[0].weights)
+    with pytest.raises(ExplanationError, match="It was found in another model"):
+        circuit_predictor(subject, Circuit(other, members=[]))
     ranked = circuit_of(edges, np.arange(len(edges)))
     with pytest.raises(ExplanationError, match="Say where it ends: size="):
         circuit_predictor(subject, ranked)

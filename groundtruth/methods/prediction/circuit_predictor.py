@@ -37,10 +37,16 @@ def circuit_predictor(
         size: cut a ranking after so many; the claimed set if None.
 
     Raises:
-        ExplanationError: a ranking without `size`, or a circuit of nodes.
+        ExplanationError: a ranking without `size`, a circuit of nodes or of another model's graph.
     """
     if circuit.universe.unit != "edge":
         raise ExplanationError("circuit: expected edges, got nodes. Name the edges between them.")
+    edges = graph.edges(subject.model, circuit.universe.granularity)
+    if circuit.universe.edges != edges:
+        raise ExplanationError(
+            f"circuit: expected one over the {len(edges)} edges of the subject's model, got one "
+            f"over {len(circuit.universe)}. It was found in another model."
+        )
     kept = circuit.claimed if size is None else circuit.strongest(size)
     if kept is None:
         raise ExplanationError("circuit: expected a set, got a ranking. Say where it ends: size=.")
