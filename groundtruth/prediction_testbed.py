@@ -133,6 +133,14 @@ class PredictionTruth:
         """(...) whether claims (..., n_outputs) are what the model says."""
         return agrees(self.kind, self.tolerance, outputs, claims)
 
+    def answers(self, part: HeldOut) -> np.ndarray:
+        """(n, position, ...) what is said, as whole numbers that rounding does not move."""
+        if self.kind == "categorical":
+            return part.outputs.argmax(-1) * part.counted
+        # Numbers are multiples of tolerance / .49, or k / .98 here, of which none is near a half.
+        steps = np.rint(part.outputs.astype(float) / (2 * self.tolerance))
+        return (steps * part.counted[..., None]).astype(np.int64)
+
 
 def agrees(kind: Kind, tolerance: float, outputs: np.ndarray, claims: np.ndarray) -> np.ndarray:
     """(...) whether claims (..., n_outputs) say what outputs do; see `PredictionTruth`."""
@@ -175,19 +183,19 @@ class PredictionTestbed:
 
     @cached_property
     def hash(self) -> str:
-        """Of the tests, and of how much may be asked."""
+        """Of the tests, what is answered there, and how much may be asked."""
         parts = [
             (f"{name}.{i}", part)
             for name, parts in self.truth.sets.items()
             for i, part in enumerate(parts)
         ]
         arrays = {f"{name}.tokens": part.tokens for name, part in parts}
-        # Adding 0 turns a rounded -0 into 0.
-        arrays |= {f"{name}.outputs": np.round(part.outputs, 4) + 0.0 for name, part in parts}
+        arrays |= {f"{name}.answers": self.truth.answers(part) for name, part in parts}
         for name, part in parts:
             if (given := part.interchange) is not None:
                 arrays |= {
                     f"{name}.source": given.source,
+                    # Adding 0 turns a rounded -0 into 0.
                     f"{name}.basis": np.round(given.basis, 4) + 0.0,
                 }
         described = {"kind": self.truth.kind, "queries": self.recipe.parameters["queries"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -228,6 +229,24 @@ def test_without_closed_domains_nothing_is_intervened_on():
     assert "intervened" not in testbed.truth.sets
     result = score_prediction(testbed, testbed.oracle)["pred.agreement.intervened"]
     assert result.status == "undefined" and "closed=True" in result.reason
+
+
+@pytest.mark.parametrize("name", ["hist", "average"])
+def test_rounding_makes_no_other_testbed(name):
+    _, testbed = made(name)
+
+    def off(size):
+        rng = np.random.default_rng(0)
+        sets = {
+            which: tuple(
+                replace(p, outputs=p.outputs + size * rng.uniform(-1, 1, p.outputs.shape))
+                for p in parts
+            )
+            for which, parts in testbed.truth.sets.items()
+        }
+        return replace(testbed, truth=replace(testbed.truth, sets=sets)).hash
+
+    assert off(1e-4) == testbed.hash != off(1.0)
 
 
 def test_a_testbed_is_its_content():
