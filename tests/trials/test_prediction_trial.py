@@ -89,6 +89,18 @@ def test_a_black_box_has_no_skill_and_a_part_of_the_model_has(reverse: Predictio
         assert skill[f"prediction/{name}"] > 0.3, name
 
 
+def test_a_circuit_found_on_short_inputs_is_wrong_on_longer_ones_alone() -> None:
+    """As `docs/prediction.md` has it."""
+    report = gt.evaluate("prediction/reverse", "prediction/edge-patching")
+    sets = ("iid", "combinations", "frequencies", "intervened", "mined")
+    assert {report[f"pred.agreement.{name}"].value for name in sets} == {1}
+    longer = report["pred.agreement.longer"]
+    assert (
+        longer.value < 0.5
+        and report["pred.skill.longer"].value < 0 < report["pred.skill.novel"].value
+    )
+
+
 def test_a_predictor_of_ones_own_is_scored_and_other_claims_are_refused(
     reverse: PredictionTrial,
 ) -> None:
