@@ -119,6 +119,16 @@ def score_prediction(
             that are none.
 
     Not a measure of why: a claim may be right for other reasons than the model, or run it.
+
+    Example, a claim that every answer is the first category:
+        >>> import groundtruth as gt
+        >>> testbed = gt.build("prediction/reverse", max_length=6, n_test=20)
+        >>> first = Predictor(lambda tokens, given: np.eye(5)[np.zeros(tokens.shape, dtype=int)])
+        >>> found = score_prediction(testbed, first, surrogates=[testbed.oracle])
+        >>> found["pred.agreement.longer"].value <= found["pred.agreement.longer"].floor
+        True
+        >>> found["pred.skill.longer"].reason
+        'causal model is always right: nothing is left to explain'
     """
     truth, said = testbed.truth, _answers(testbed, predictor)
     others = [_answers(testbed, surrogate) for surrogate in surrogates]

@@ -212,6 +212,8 @@ def test_a_failed_run_is_counted_at_the_floor(reverse: PredictionTrial) -> None:
     assert set(bounds) == set(reverse.metrics)
     constant = reverse.row("C0-constant").results["pred.skill.novel"].value
     assert bounds["pred.skill.novel"].floor == pytest.approx(constant) and constant < -0.5
+    # What a black box says of its own certainty is no floor of a run that said nothing.
+    assert bounds["pred.selective_risk.longer"].floor is None
     assert bounds["pred.agreement.longer"].floor == pytest.approx(
         reverse.row("C0-constant").results["pred.agreement.longer"].value
     )
