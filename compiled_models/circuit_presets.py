@@ -47,12 +47,12 @@ def _compiled(
     settings = json.dumps(how, sort_keys=True)
 
     def make() -> ModelSubject:
-        weights = _model(program, settings).weights
+        weights = model_of(program, settings).weights
         tokens = model_tokens(Batch(drawn.sequences, lengths), weights)
         return drawn_subject(weights, tokens, ablation, pairing, granularity)
 
     def by_program(subject: ModelSubject, unit: Unit, tolerance: float) -> CircuitTruth:
-        return circuit_truth(_model(program, settings), subject, unit, tolerance=tolerance)
+        return circuit_truth(model_of(program, settings), subject, unit, tolerance=tolerance)
 
     return CircuitTestbed(
         recipe, make, unit, tolerance, drawn.exhaustive, "compiled", source, by_program
@@ -60,20 +60,29 @@ def _compiled(
 
 
 @cache
-def _model(program: str, settings: str) -> Compiled:
+def model_of(program: str, settings: str) -> Compiled:
+    """A program of the library, compiled by `model_parameters` as JSON."""
     return compiled_as(program, json.loads(settings))
+
+
+def model_parameters(program: str, *, max_length: int, closed: bool) -> dict[str, Any]:
+    """What can be changed of the model of a program, with defaults."""
+    entry = library.entry(program)
+    return {
+        "arguments": list(entry.arguments),
+        "beside": [],
+        "redundant": [],
+        "vocab": list(entry.vocab),
+        "max_length": max_length,
+        "closed": closed,
+        "twin": None,
+    }
 
 
 def _preset(program: str) -> CircuitPreset:
     entry = library.entry(program)
     parameters = {
-        "arguments": list(entry.arguments),
-        "beside": [],
-        "redundant": [],
-        "vocab": list(entry.vocab),
-        "max_length": MAX_LENGTH,
-        "closed": False,
-        "twin": None,
+        **model_parameters(program, max_length=MAX_LENGTH, closed=False),
         "n_inputs": N_INPUTS,
         "ablation": "resample",
         "pairing": None,
@@ -85,10 +94,10 @@ def _preset(program: str) -> CircuitPreset:
     return CircuitPreset(f"circuit/{program}", entry.summary, SOURCE, builder, parameters)
 
 
-def _has_recipe(program: str) -> bool:
+def has_recipe(program: str) -> bool:
     """Whether its arguments can be stored: functions and expressions cannot."""
     return all(isinstance(value, (str, int, tuple)) for value in library.entry(program).arguments)
 
 
-PRESETS: tuple[CircuitPreset, ...] = tuple(map(_preset, filter(_has_recipe, library.names())))
+PRESETS: tuple[CircuitPreset, ...] = tuple(map(_preset, filter(has_recipe, library.names())))
 """The program library: programs on sequences of one length, all or a sample of them."""

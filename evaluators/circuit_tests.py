@@ -3,7 +3,7 @@
 Three nulls describe a good circuit, which passes if they are not rejected:
 
     equivalence         it is better and worse than the model about equally often
-    independence        what is left without it says nothing of what the model does
+    independence        what is left without it does nothing that goes with what the model does
     minimality          each of its candidates matters more than one of a random detour
 
 and two a circuit that is nothing special, which passes if they are rejected:
@@ -17,6 +17,10 @@ faithful than random ones, and passes sufficiency.
 
 Ties go against the circuit: it has to be better than a random one, not as good. Differences within
 rounding are none. An exact circuit differs from the model on no input, and has no equivalence test.
+
+What is left does something where it differs from nothing, s(M - C) - s(0). The source has s(M - C)
+itself, which is the same wherever s(0) is one number; where the metric asks for other answers on
+other inputs, s(0) goes with s(M) by itself, and the exact circuit would fail.
 
 Source: Shi et al., "Hypothesis Testing the Circuit Hypothesis in LLMs", 2024,
 https://arxiv.org/abs/2410.13032
@@ -43,14 +47,16 @@ from groundtruth.result import Direction, Metric, Result, undefined
 _FEWEST_INPUTS = 8  # 8! orders, so that p can go far below any level
 
 
-def _entry(name: str, summary: str, direction: Direction, unit: str) -> Metric:
-    return Metric(f"circuit.test_{name}", 1, summary, direction, UNIT, unit)
+def _entry(name: str, summary: str, direction: Direction, unit: str, *, version: int = 1) -> Metric:
+    return Metric(f"circuit.test_{name}", version, summary, direction, UNIT, unit)
 
 
 EQUIVALENCE = _entry(
     "equiv", "p of: |P(s(C) > s(M)) - 1/2| < epsilon, where they differ", "max", "input"
 )
-INDEPENDENCE = _entry("indep", "p of: s(M - C) and s(M) are independent (HSIC)", "max", "input")
+INDEPENDENCE = _entry(
+    "indep", "p of: s(M - C) - s(0) and s(M) are independent (HSIC)", "max", "input", version=2
+)
 MINIMALITY = _entry(
     "min", "least Holm-adjusted p of: v of C matters more than a random detour", "max", "draw"
 )
@@ -63,6 +69,7 @@ PARTIAL_NECESSITY = _entry(
     "min",
     "draw",
 )
+OF_TESTS = (EQUIVALENCE, INDEPENDENCE, MINIMALITY, SUFFICIENCY, PARTIAL_NECESSITY)
 
 
 def score_circuit_tests(
@@ -93,8 +100,9 @@ def score_circuit_tests(
         seed: of the draws.
 
     Returns:
-        p-values by id; `parameters` say whether the circuit `passes`, and how often it beat random
-        ones. Floors are those of a circuit that fails, or of random ones.
+        p-values by id; `parameters` say what the `null` is, whether the circuit `passes` at level
+        `alpha`, over how many units `n`, and how often it beat random ones. Floors are those of a
+        circuit that fails, or of random ones.
 
     Raises:
         ExplanationError: a circuit over another model's graph.
@@ -149,6 +157,7 @@ def score_circuit_tests(
 class _Test(NamedTuple):
     """A p-value, those of a circuit that fails and of one that cannot do better, and evidence."""
 
+    null: str
     p: float
     floor: float
     floor_kind: str
@@ -174,7 +183,8 @@ def _result(runs: CircuitRuns, entry: Metric, test: Callable[[], _Test], alpha: 
         ceiling=found.ceiling,
         ceiling_kind=found.ceiling_kind,
         parameters=runs.parameters
-        | {"size": kept, "alpha": alpha, "passes": passes}
+        | {"null": found.null, "n": found.n_units, "alpha": alpha}
+        | {"size": kept, "passes": passes}
         | found.parameters,
         evidence=found.evidence,
     )
@@ -190,6 +200,7 @@ def _equivalence(runs: CircuitRuns, epsilon: float) -> _Test:
             "the circuit does what the model does on every input, so that none is better or worse"
         )
     return _Test(
+        "where they differ, it is the better one with a chance within epsilon of 1/2",
         equivalence_p(better, n, epsilon),
         equivalence_p(n, n, epsilon),
         "better on every input, or worse",
@@ -218,7 +229,8 @@ def equivalence_p(better: int, n: int, epsilon: float) -> float:
 
 def _independence(runs: CircuitRuns, permutations: int) -> _Test:
     _check_equal_weights(runs)
-    left, whole = runs.metrics(~runs.kept[None])[0], runs.ends[1]
+    nothing, whole = runs.ends
+    left = runs.metrics(~runs.kept[None])[0] - nothing
     if len(whole) < _FEWEST_INPUTS:
         raise Undefined(
             f"{len(whole)} inputs are too few to be permuted: {_FEWEST_INPUTS} at least"
@@ -229,11 +241,12 @@ def _independence(runs: CircuitRuns, permutations: int) -> _Test:
     if np.ptp(left) > runs.rounding:
         p = hsic_p(left, whole, permutations, runs.draws("permutations"))
     return _Test(
+        "what is left without it does is independent of what the model does",
         p,
         1 / (permutations + 1),
         "what is left is the model",
         1.0,
-        "what is left is constant",
+        "what is left does the same everywhere",
         len(whole),
         {"permutations": permutations},
         {"left": left, "whole": whole},
@@ -290,6 +303,7 @@ def _minimality(runs: CircuitRuns, share: float, draws: int) -> _Test:
     beaten = (own[:, None] > others + runs.rounding).sum(1)
     p = holm(stats.binom.cdf(beaten, draws, share))
     return _Test(
+        "each candidate matters more than a random detour with a chance of share at least",
         float(p.min()),
         float(min(1.0, len(members) * (1 - share) ** draws)),
         "a candidate that does nothing",
@@ -308,7 +322,8 @@ def _sufficiency(runs: CircuitRuns, share: float, draws: int) -> _Test:
     others = of_size(np.ones_like(kept), int(kept.sum()), draws, rng)
     own, *found = _moved(runs, np.ones_like(kept)[None], np.stack([kept, *others]))
     beaten = int((own < np.array(found) - runs.rounding).sum())
-    return _beating(beaten, share, draws, own, found)
+    null = "it is more faithful than random circuits of its size with a chance of share at most"
+    return _beating(null, beaten, share, draws, own, found)
 
 
 def _partial_necessity(runs: CircuitRuns, share: float, draws: int) -> _Test:
@@ -321,11 +336,15 @@ def _partial_necessity(runs: CircuitRuns, share: float, draws: int) -> _Test:
     others = of_size(~kept, size, draws, rng)
     own, *found = _moved(runs, np.ones_like(kept)[None], ~np.stack([kept, *others]))
     beaten = int((own > np.array(found) + runs.rounding).sum())
-    return _beating(beaten, share, draws, own, found)
+    null = "cutting it hurts more than cutting others with a chance of share at most"
+    return _beating(null, beaten, share, draws, own, found)
 
 
-def _beating(beaten: int, share: float, draws: int, own: float, found: list[float]) -> _Test:
+def _beating(
+    null: str, beaten: int, share: float, draws: int, own: float, found: list[float]
+) -> _Test:
     return _Test(
+        null,
         beating_p(beaten, draws, share),
         (draws * share + 1) / (draws + 1),
         "mean of random circuits without ties",

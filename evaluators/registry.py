@@ -39,6 +39,7 @@ FAMILIES = (
     "steer",
     "trojan",
     "probe",
+    "pred",
     "recon",
 )
 """Recovery is shown first; reconstruction, which is never a success criterion, last."""

@@ -20,6 +20,8 @@ _HOMES = {
     "FeatureTruth": "groundtruth.truth",
     "GroundtruthError": "groundtruth.errors",
     "Monitor": "groundtruth.monitor",
+    "Prediction": "groundtruth.prediction",
+    "Predictor": "groundtruth.predictor",
     "Probe": "groundtruth.probe",
     "RankedDictionary": "groundtruth.ranked_dictionary",
     "Report": "groundtruth.report",

@@ -13,6 +13,8 @@ from groundtruth.generators.world_files import load_testbed as load_testbed
 from groundtruth.generators.world_files import save_testbed as save_testbed
 from groundtruth.methods.meta import meta_sae as meta_sae
 from groundtruth.monitor import Monitor as Monitor
+from groundtruth.prediction import Prediction as Prediction
+from groundtruth.predictor import Predictor as Predictor
 from groundtruth.probe import Probe as Probe
 from groundtruth.ranked_dictionary import RankedDictionary as RankedDictionary
 from groundtruth.report import Report as Report

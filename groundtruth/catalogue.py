@@ -14,17 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from groundtruth import circuit_rows, ladder, methods
+from groundtruth import circuit_rows, ladder, methods, prediction_rows
 from groundtruth.adapters import as_method
 from groundtruth.circuit_testbed import CircuitPreset
 from groundtruth.compiled_models import circuit_presets as program_presets
+from groundtruth.compiled_models import prediction_presets
 from groundtruth.compiled_models import presets as compiled_presets
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
 from groundtruth.generators import cause_presets, circuit_presets, presets, toy_presets
 from groundtruth.ladder.rows import ROWS
-from groundtruth.methods import causes, circuits
+from groundtruth.methods import causes, circuits, prediction
 from groundtruth.methods.fit import DEFAULTS, Options
+from groundtruth.prediction_testbed import PredictionPreset
 
 Kind = Literal["method", "oracle", "control"]
 
@@ -43,8 +45,8 @@ class MethodEntry:
         summary: one line.
         make: method(subject, *, seed, **parameters) -> explanation; None for reference rows, which
             are made from the testbed and not by a method.
-        explains: "dictionary", "circuit", "ranking", "vector", "trigger" or "probe": what
-            it returns; "" where only running it tells.
+        explains: "dictionary", "circuit", "ranking", "vector", "trigger", "probe" or "predictor":
+            what it returns; "" where only running it tells.
     """
 
     name: str
@@ -95,6 +97,10 @@ def _cause(
     name: str, make: Callable[..., Any], explains: str, kind: Kind = "method"
 ) -> MethodEntry:
     return replace(_entry(f"causes/{name}", make, kind), explains=explains)
+
+
+def _prediction(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
+    return replace(_entry(f"prediction/{name}", make, kind), explains="predictor")
 
 
 _PLANTED = {
@@ -155,6 +161,16 @@ METHODS: dict[str, MethodEntry] = {
         _cause("probe-raw", causes.probe_raw, "probe"),
         _cause("probe-latents", causes.probe_latents, "probe"),
         _cause("random-probe", causes.random_probe, "probe", "control"),
+        _prediction("nearest-neighbour", prediction.nearest_neighbour),
+        _prediction("random-forest", prediction.random_forest),
+        _prediction("majority", prediction.majority, "control"),
+        _prediction("acdc", prediction.of_circuits.acdc),
+        _prediction("eap", prediction.of_circuits.eap),
+        _prediction("eap-ig-inputs", prediction.of_circuits.eap_ig_inputs),
+        _prediction("edge-patching", prediction.of_circuits.edge_patching),
+        _prediction("information-flow", prediction.of_circuits.information_flow),
+        _prediction("random-circuit", prediction.of_circuits.random_circuit, "control"),
+        *(MethodEntry(r.id, r.kind, r.summary, None, "predictor") for r in prediction_rows.ROWS),
         *(MethodEntry(f"O0-{kind}", "oracle", said, None, kind) for kind, said in _PLANTED.items()),
     )
 }
@@ -166,6 +182,7 @@ TESTBEDS: dict[
     | toy_presets.ToyPreset
     | CompiledPreset
     | CircuitPreset
+    | PredictionPreset
     | cause_presets.CausePreset,
 ] = {
     preset.name: preset
@@ -176,6 +193,7 @@ TESTBEDS: dict[
         *circuit_presets.PRESETS,
         *program_presets.PRESETS,
         *cause_presets.PRESETS,
+        *prediction_presets.PRESETS,
     )
 }
 
@@ -195,7 +213,8 @@ def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Any:
 
     Returns:
         `Testbed`, whose truth is a dictionary; of a name that begins with "circuit/" a
-        `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`).
+        `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`), with
+        "prediction/" a `PredictionTestbed`.
 
     Example:
         >>> testbed = build("sparse/small", seed=0)

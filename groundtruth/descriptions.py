@@ -15,12 +15,20 @@ from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.equivalence import SparseOptimum
 from groundtruth.errors import UnknownName, reject
 from groundtruth.evaluators.registry import explanation_of
+from groundtruth.prediction_testbed import PredictionTestbed
 from groundtruth.report import HEADLINE
 from groundtruth.score_data import ScoreData, Scoring
 from groundtruth.site_testbed import SiteTestbed
 from groundtruth.suites import SUITES
 from groundtruth.testbed import Testbed
-from groundtruth.trials import CircuitTrial, SiteTrial, Terms, all_metrics, trial_of
+from groundtruth.trials import (
+    CircuitTrial,
+    PredictionTrial,
+    SiteTrial,
+    Terms,
+    all_metrics,
+    trial_of,
+)
 from groundtruth.universe import shown
 
 Watch = Callable[[str, int, int], None]
@@ -80,7 +88,7 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     if isinstance(world, CircuitTestbed):
         yield from _circuits(world, oracle)
         return
-    if isinstance(world, SiteTestbed):
+    if isinstance(world, (SiteTestbed, PredictionTestbed)):
         yield from _site(world, oracle)
         return
     truth = world.truth.features
@@ -117,10 +125,10 @@ def _circuits(world: CircuitTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
         yield from _rows(CircuitTrial(world, Terms()))
 
 
-def _site(world: SiteTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
+def _site(world: SiteTestbed | PredictionTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
     """What is asked, at seed 0, and what the truth itself scores."""
     trial = trial_of(world, Terms())
-    assert isinstance(trial, SiteTrial)
+    assert isinstance(trial, (SiteTrial, PredictionTrial))
     yield "asks for a", trial.explains
     yield "facts", trial.facts()
     yield "hash_seed_0", world.hash
@@ -128,7 +136,7 @@ def _site(world: SiteTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
         yield from _rows(trial)
 
 
-def _rows(trial: CircuitTrial | SiteTrial) -> Iterator[tuple[str, Any]]:
+def _rows(trial: CircuitTrial | SiteTrial | PredictionTrial) -> Iterator[tuple[str, Any]]:
     for row in trial.rows:
         scores = {metric: result.value for metric, result in trial.row(row).results.items()}
         yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}

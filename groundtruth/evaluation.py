@@ -34,13 +34,14 @@ def evaluate(
         claim: a `gt.Dictionary`, a fitted scikit-learn estimator or a torch module with encode
             and a decoder; on a circuit testbed a `gt.Circuit`, on one of causes the
             `gt.RankedDictionary`, `gt.SteeringVector`, `gt.Backdoor` or `gt.Probe` that it asks
-            for; or a method `method(subject, *, seed) -> explanation`, or an unfitted estimator, or
-            the name of one of ours ("sae/topk", "circuit/eap", "causes/probe-raw"), which is then
-            run on the subject.
+            for, on one of prediction a `gt.Predictor`; or a method
+            `method(subject, *, seed) -> explanation`, or an unfitted estimator, or the name of one
+            of ours ("sae/topk", "circuit/eap", "causes/probe-raw"), which is then run on the
+            subject.
         seed: of the world, if `testbed` is a name, and of the method.
         metrics: ids or families ("recover"); all if None.
         scoring: how much data scores, see `Scoring`; of circuits, what they are compared with,
-            see `CircuitScoring`; None of causes, whose inputs all score.
+            see `CircuitScoring`; None of causes and prediction, whose inputs all score.
         n_train: training budget that identifiability is stated for; 500,000 if None.
         threshold: tau, the cosine that counts as recovered; 0.9 if None.
         share: phi, the share of the reference F1 that activity must reach; 0.8 if None.
@@ -49,7 +50,7 @@ def evaluate(
 
     Returns:
         `Report`: results by metric id, a verdict, and every feature's fate. On a circuit testbed,
-        or one of causes, `ClaimReport`, which has no features.
+        or one of causes or prediction, `ClaimReport`, which has no features.
 
     Raises:
         UnknownName, InputError: what was asked for does not exist or is out of range.

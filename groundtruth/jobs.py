@@ -327,8 +327,11 @@ def _source_hash(name: str) -> str:
         return ""
     if ":" not in name:
         own = source_digest(Path(inspect.getfile(make)).parent)
-        # Methods in folders of their own may train dictionaries with ours.
-        return own if own == source_digest() else hashing.digest([own, source_digest()])
+        if own == source_digest():
+            return own
+        # Methods in folders of their own may train dictionaries with ours, or predict by circuits.
+        circuits = source_digest(Path(catalogue.circuits.__file__).parent)
+        return hashing.digest([own, source_digest(), circuits])
     try:
         module = inspect.getmodule(make)
         return hashing.digest(inspect.getsource(module if module is not None else make))  # type: ignore[arg-type]

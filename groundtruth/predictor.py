@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from groundtruth.errors import ExplanationError, reject
+from groundtruth.prediction import Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +38,14 @@ class Predictor:
 
     Args:
         predict: (tokens, interchange or None) -> (n, position, n_outputs), for token ids
-            (n, position). What stands at padding positions does not count.
+            (n, position), or a `Prediction`, which may hold intervals and confidence as well. What
+            stands at padding positions does not count.
+        guaranteed: claims that every answer is right on every sequence of up to so many tokens;
+            None: nothing is guaranteed.
         name: shown in tables.
 
     Raises:
-        ExplanationError: `predict` is not callable.
+        ExplanationError: `predict` is not callable, or a guarantee is no number of tokens.
 
     Example:
         >>> always = Predictor(lambda tokens, interchange: np.ones((*np.shape(tokens), 1)))
@@ -53,30 +57,42 @@ class Predictor:
         self,
         predict: Callable[[np.ndarray, Interchange | None], Any],
         *,
+        guaranteed: int | None = None,
         name: str | None = None,
     ) -> None:
         if not callable(predict):
             raise ExplanationError(
                 f"predict: expected a function of tokens and interchange, got {predict!r}."
             )
-        self._predict, self.name = predict, name
+        whole = isinstance(guaranteed, int) and not isinstance(guaranteed, bool)
+        if guaranteed is not None and not (whole and guaranteed >= 1):
+            raise ExplanationError(
+                f"guaranteed: expected a number of tokens, or None, got {guaranteed!r}."
+            )
+        self._predict, self.guaranteed, self.name = predict, guaranteed, name
 
     def __call__(
         self, tokens: np.ndarray, interchange: Interchange | None = None, *, n_outputs: int
     ) -> np.ndarray:
-        """The claim, in float64.
+        """The outputs that are claimed, in float64.
 
         Raises:
-            ExplanationError: it has another shape, or numbers that are not finite.
+            ExplanationError: they have another shape, or numbers that are not finite.
         """
-        found = np.asarray(self._predict(tokens, interchange), dtype=np.float64)
-        wanted = (*tokens.shape, n_outputs)
-        if found.shape != wanted:
-            raise ExplanationError(f"predict: expected shape {wanted}, got {found.shape}.")
-        if not np.isfinite(found).all():
-            n = int((~np.isfinite(found)).sum())
-            raise ExplanationError(f"predict: expected finite numbers, got {n} that are not.")
-        return found
+        return self.claim(tokens, interchange, n_outputs=n_outputs).outputs
+
+    def claim(
+        self, tokens: np.ndarray, interchange: Interchange | None = None, *, n_outputs: int
+    ) -> Prediction:
+        """All that is claimed, in float64.
+
+        Raises:
+            ExplanationError: as `Prediction`.
+        """
+        found = self._predict(tokens, interchange)
+        if not isinstance(found, Prediction):
+            found = Prediction(found)
+        return found.checked(tokens.shape, n_outputs)
 
     def __repr__(self) -> str:
         return f"Predictor({'' if self.name is None else repr(self.name)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundtruth import circuit_rows, ladder
+from groundtruth import circuit_rows, ladder, prediction_rows
 from groundtruth.errors import UnknownName
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
 from groundtruth.generators.gates import GATES
@@ -352,6 +352,18 @@ def _cause_worlds() -> tuple[WorldSpec, ...]:
     )
 
 
+_BLACK_BOXES = ("nearest-neighbour", "random-forest", "majority")
+_BY_CIRCUIT = ("acdc", "eap", "eap-ig-inputs", "edge-patching", "information-flow")
+
+
+def _prediction_worlds() -> tuple[WorldSpec, ...]:
+    """Programs with variables between tokens and output, three of words and two of numbers."""
+    names = (*_BLACK_BOXES, *_BY_CIRCUIT, "random-circuit")
+    methods = tuple(MethodSpec(f"prediction/{name}") for name in names)
+    programs = ("reverse", "sort_unique", "induction", "frac_prevs", "running_sum")
+    return tuple(WorldSpec(f"prediction/{name}", methods, _SEEDS) for name in programs)
+
+
 _COMPILED = {
     "hist": (0.5, 16, 3, None),
     "reverse": (0.5, 48, 7, "blocks.1.hook_resid_mid"),
@@ -506,6 +518,17 @@ SUITES: dict[str, Suite] = {
             _cause_worlds(),
             rows=(),
             primary=("causal.rank_gap", "steer.curve_error", "trojan.verdict", "probe.shifted"),
+            scoring=None,
+        ),
+        Suite(
+            "prediction-small",
+            1,
+            "What five programs do on novel inputs: new combinations, lengths and frequencies, "
+            "interventions, mined inputs; black boxes, and circuits that predict, beside the "
+            "causal model. Minutes on two cores.",
+            _prediction_worlds(),
+            rows=tuple(row.id for row in prediction_rows.ROWS),
+            primary="pred.skill.novel",
             scoring=None,
         ),
         Suite(

@@ -14,6 +14,7 @@ from typing import Any
 from groundtruth.arrays import kind_of
 from groundtruth.errors import ExplanationError, InputError
 from groundtruth.explanation import Dictionary
+from groundtruth.predictor import Predictor
 
 __all__ = ["as_explanation", "as_method", "is_method"]
 
@@ -91,7 +92,7 @@ def is_method(obj: Any) -> bool:
         return not is_fitted(obj)
     if _is_config(obj):
         return True
-    if isinstance(obj, Dictionary):
+    if isinstance(obj, (Dictionary, Predictor)):
         return False
     if _is_torch_module(obj):
         return _is_unfitted_factorisation(obj)

@@ -239,6 +239,39 @@ PROBE = View(
     facts=(),
 )
 
+PREDICTOR = View(
+    primary="pred.skill.novel",
+    measure="skill on novel inputs",
+    beside="pred.agreement.novel",
+    beside_measure="agreement",
+    ceiling="the causal model",
+    explained="",
+    units="sequences",
+    columns=(
+        Column("pred.skill.novel", "skill", interval=True, brief=True),
+        Column("pred.agreement.novel", "agreement", interval=True, brief=True),
+        Column("pred.agreement.iid", "iid", brief=True),
+        Column("pred.agreement.combinations", "combinations"),
+        Column("pred.agreement.longer", "longer", brief=True),
+        Column("pred.agreement.frequencies", "frequencies"),
+        Column("pred.agreement.intervened", "intervened", brief=True),
+        Column("pred.agreement.mined", "mined"),
+        Column("pred.kl.iid", "KL iid"),
+        Column("pred.selective_risk.iid", "risk at 80 %"),
+    ),
+    panels=(
+        ("pred.skill.novel", "skill on novel inputs; 0 is a black box"),
+        ("pred.agreement.novel", "agreement on novel inputs"),
+    ),
+    reading=(
+        "Agreement is the mean share of positions where the claim is what the model says; novel "
+        "inputs are all kinds but iid, each counting the same. Skill is 0 for what the best black "
+        "box says that asked as many queries, and 1 for the causal model: below 0 a claim explains "
+        "nothing beyond inputs and outputs. That a claim is right does not say why."
+    ),
+    facts=(("queries", "queries"),),
+)
+
 
 VIEWS: dict[str, View] = {
     "dictionary": DICTIONARY,
@@ -248,5 +281,6 @@ VIEWS: dict[str, View] = {
     "vector": VECTOR,
     "trigger": TRIGGER,
     "probe": PROBE,
+    "predictor": PREDICTOR,
 }
 """By the name that a testbed's record gives, "dictionary" if it gives none."""

@@ -7,11 +7,13 @@ from typing import Any
 
 from groundtruth.circuit_testbed import CircuitTestbed
 from groundtruth.errors import UnknownName, reject
+from groundtruth.prediction_testbed import PredictionTestbed
 from groundtruth.result import Metric
 from groundtruth.site_testbed import CauseTestbed, ProbeTestbed, SteeringTestbed, TriggerTestbed
 from groundtruth.testbed import Testbed
 from groundtruth.trials.circuits import CircuitScoring, CircuitTrial
 from groundtruth.trials.dictionaries import DictionaryTrial
+from groundtruth.trials.predictions import PredictionTrial
 from groundtruth.trials.sites import (
     ProbeTrial,
     RankingTrial,
@@ -25,6 +27,7 @@ __all__ = [
     "CircuitScoring",
     "CircuitTrial",
     "DictionaryTrial",
+    "PredictionTrial",
     "Report",
     "ScoredRow",
     "SiteTrial",
@@ -43,6 +46,7 @@ TRIALS: Mapping[type, Any] = {
     SteeringTestbed: SteeringTrial,
     TriggerTestbed: TriggerTrial,
     ProbeTestbed: ProbeTrial,
+    PredictionTestbed: PredictionTrial,
 }
 """Class of testbed -> its class of trial."""
 

@@ -18,11 +18,13 @@ from groundtruth.errors import ExplanationError, Undefined, UnknownName, reject
 from groundtruth.evaluators import names
 from groundtruth.evaluators.circuit_behaviour import OF_SETS, score_behaviour
 from groundtruth.evaluators.circuit_curves import OF_CURVES
+from groundtruth.evaluators.circuit_tests import OF_TESTS, score_circuit_tests
 from groundtruth.evaluators.circuits import METRICS, score_circuit
 from groundtruth.result import Metric, Result, undefined
 from groundtruth.trials.trial import ScoredRow, Tell, Terms
 
 BEHAVIOUR = {metric.id: metric for metric in (*OF_SETS, *OF_CURVES)}
+TESTS = {metric.id: metric for metric in OF_TESTS}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class CircuitTrial:
     """A testbed whose truth is which nodes or edges a model uses."""
 
     explains: ClassVar[str] = "circuit"
-    metrics: ClassVar[Mapping[str, Metric]] = {**METRICS, **BEHAVIOUR}
+    metrics: ClassVar[Mapping[str, Metric]] = {**METRICS, **BEHAVIOUR, **TESTS}
     terms: ClassVar[tuple[str, ...]] = ()
     primary: ClassVar[str] = "circuit.edge_auprc"
     rows: ClassVar[tuple[str, ...]] = tuple(row.id for row in ROWS)
@@ -181,6 +183,8 @@ class CircuitTrial:
             found |= score_behaviour(
                 testbed.scored, circuit, size=self._size(circuit), all_inputs=testbed.exhaustive
             )
+        if TESTS.keys() & set(asked):
+            found |= score_circuit_tests(testbed.scored, circuit, size=self._size(circuit))
         return {name: found[name] for name in asked}
 
     def _size(self, circuit: Circuit) -> int | None:

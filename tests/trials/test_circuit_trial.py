@@ -52,6 +52,39 @@ def test_rows_stand_where_they_must(name: str) -> None:
     assert rows["C1-empty"]["circuit.edge_recall"].value == 0
 
 
+def test_hypothesis_tests_come_with_every_report_and_say_what_they_test() -> None:
+    trial = CircuitTrial(gt.build("circuit/hist"), Terms())
+    tests = {m: r for m, r in trial.row("O0-truth").results.items() if ".test_" in m}
+    passed = {m[13:]: r.parameters["passes"] for m, r in tests.items() if r.status == "ok"}
+    assert passed == {"indep": True, "min": True, "suff": True, "partial_nec": True}
+    assert "so that none is better or worse" in tests["circuit.test_equiv"].reason
+    for result in tests.values():
+        if result.status == "ok":
+            assert result.parameters["null"] and result.parameters["alpha"] == 0.05
+            assert result.parameters["n"] == result.n_units > 0
+    # Neither all nor a part of the circuit passes, by the test that is there to see it.
+    universe, truth = trial.testbed.universe, trial.testbed.truth.members("relevant")
+    idle = [edge for edge in universe.edges if edge not in truth]
+    more = gt.Circuit(universe, members=[*truth, *idle[1:]])
+    found = gt.evaluate(trial.testbed, more, metrics="circuit.test_min")["circuit.test_min"]
+    assert found.value < 1e-6 and not found.parameters["passes"]
+    part = gt.Circuit(universe, members=sorted(truth)[1:])
+    report = gt.evaluate(trial.testbed, part, metrics="circuit.test_suff")
+    assert list(report) == ["circuit.test_suff"]
+    assert not report["circuit.test_suff"].parameters["passes"]
+
+
+def test_what_is_left_of_an_exact_circuit_is_independent_under_resampling() -> None:
+    """What nothing does varies over inputs here, together with what the model does."""
+    trial = CircuitTrial(gt.build("circuit/reverse"), Terms())
+    subject, universe = trial.testbed.scored, trial.testbed.universe
+    nothing = subject.metric(subject.ablated("edge", np.zeros((1, len(universe)), dtype=bool)))
+    assert float(nothing.std()) > 0.1
+    assert trial.row("O0-truth").results["circuit.test_indep"].value == 1
+    empty = trial.row("C1-empty").results["circuit.test_indep"]
+    assert empty.value == empty.floor and not empty.parameters["passes"]
+
+
 def test_the_random_control_sits_at_its_floors() -> None:
     testbed = gt.build("circuit/reverse", ablation="zero")
     reports = [gt.evaluate(testbed, "circuit/random", seed=seed) for seed in range(60)]

@@ -17,7 +17,15 @@ def information_flow(subject: ModelSubject, *, seed: int = 0) -> Circuit:
     The share of u in what v sees is max(0, |y| - |y - z_u|) in the 1-norm, y the sum of all that
     is written before v, divided by the sum over writers, averaged over inputs and the positions
     that count. A route holds an edge if its share and those of the edges after it are above the
-    threshold. A head's query, key and value see the same.
+    threshold.
+
+    The source draws another graph, and two things cannot be as they are there. Its nodes are the
+    residual stream at a layer and position, and what a head writes is taken apart by the position
+    that it attends to, so that each pair of positions has an edge of its own. Edges here go from
+    component to component at all positions, and what one carries, and an ablation replaces, is all
+    that a head writes: nearness is not additive, and shares of parts summed up would be those of no
+    edge. And its patterns of attention are given: nothing flows by queries and keys. Here these are
+    candidates as well, and a head's query, key and value, which see the same, get the same.
 
     Args:
         seed: not used; every method has one.
@@ -27,8 +35,8 @@ def information_flow(subject: ModelSubject, *, seed: int = 0) -> Circuit:
         it sees, by its weights, plays no part.
 
     Source: Ferrando and Voita, "Information Flow Routes: Automatically Interpreting Language Models
-    at Scale", 2024, https://arxiv.org/abs/2403.00824 (there attention is taken apart by the
-    position it reads from, here a head writes as one)
+    at Scale", 2024, https://arxiv.org/abs/2403.00824, and its code, in
+    https://github.com/facebookresearch/llm-transparency-tool
     """
     edges = subject.universe("edge").edges
     owner = graph.owners(subject.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from groundtruth.errors import ExplanationError
 from groundtruth.models import graph
 from groundtruth.models.clean_run import writer_outputs
 from groundtruth.models.transformer import Transformer
+from groundtruth.paired_inputs import drawn_subject
 from groundtruth.prediction_testbed import PredictionSubject
 from groundtruth.predictor import Interchange, Predictor
 
 _N_MEAN = 256  # inputs that means are taken over
+_N_FOUND = 64  # inputs that circuits are looked for on
+_N_SIZES = 12
+_MOST = 0.5  # share of the edges
 
 
 def circuit_predictor(
@@ -32,16 +37,60 @@ def circuit_predictor(
         size: cut a ranking after so many; the claimed set if None.
 
     Raises:
-        ExplanationError: a ranking without `size`, or a circuit of nodes.
+        ExplanationError: a ranking without `size`, a circuit of nodes or of another model's graph.
     """
     if circuit.universe.unit != "edge":
         raise ExplanationError("circuit: expected edges, got nodes. Name the edges between them.")
+    edges = graph.edges(subject.model, circuit.universe.granularity)
+    if circuit.universe.edges != edges:
+        raise ExplanationError(
+            f"circuit: expected one over the {len(edges)} edges of the subject's model, got one "
+            f"over {len(circuit.universe)}. It was found in another model."
+        )
     kept = circuit.claimed if size is None else circuit.strongest(size)
     if kept is None:
         raise ExplanationError("circuit: expected a set, got a ranking. Say where it ends: size=.")
     ((tokens, _),) = subject.inputs(_N_MEAN, seed=seed)
     run = _CircuitRun(subject.model, circuit, kept, tokens)
     return Predictor(run.outputs, name=f"circuit of {int(kept.sum())} edges")
+
+
+def by_circuit(
+    find: Callable[..., Circuit], subject: PredictionSubject, seed: int, size: int | None
+) -> Predictor:
+    """The `circuit_predictor` of what a method of circuits finds.
+
+    It looks under mean ablation on inputs to learn from, for what tells the whole model's answers
+    from those of it ablated as a whole. A ranking is cut where the squared error on what it asks
+    for is least, of several such sizes at the smallest, and within half of the edges: all of them
+    are the model, which predicts itself. A claimed set is taken as it is.
+
+    Args:
+        find: find(subject, seed=) -> circuit of edges.
+        size: cut a ranking after so many; None: by the answers, all queries of which it spends.
+    """
+    ((tokens, _),) = subject.inputs(_N_FOUND, seed=seed)
+    weights = subject.model.to_weights()
+    circuit = find(drawn_subject(weights, tokens, "mean", None, "qkv"), seed=seed)
+    if size is None and circuit.claimed is None:
+        size = _best_size(subject, circuit, seed)
+    return circuit_predictor(subject, circuit, seed=seed, size=size)
+
+
+def _best_size(subject: PredictionSubject, circuit: Circuit, seed: int) -> int:
+    ((tokens, _),) = subject.inputs(subject.queries, seed=seed)
+    there = (tokens != subject.model.pad) & (np.arange(tokens.shape[1]) > 0)
+    answers = subject.ask(tokens)[there]
+    most = max(1, int(_MOST * len(circuit.universe)))
+    sizes = np.unique(np.geomspace(1, most, _N_SIZES).round().astype(int))
+    errors = []
+    for size in sizes.tolist():
+        claim = circuit_predictor(subject, circuit, seed=seed, size=size)
+        said = claim(tokens, n_outputs=subject.n_outputs)[there]
+        errors.append(float(((said - answers) ** 2).sum()))
+    spread = float(((answers - answers.mean(0)) ** 2).sum())
+    # What rounding makes of equal errors is no difference.
+    return int(sizes[np.flatnonzero(np.array(errors) <= min(errors) + 1e-6 * spread)[0]])
 
 
 class _CircuitRun:
