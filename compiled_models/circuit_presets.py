@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth.circuit_testbed import CircuitPreset, CircuitTestbed
+from groundtruth.circuit_testbed import CircuitTestbed
 from groundtruth.circuit_truth import CircuitTruth
 from groundtruth.compiled_models import library
 from groundtruth.compiled_models.batches import Batch
 from groundtruth.compiled_models.circuits import circuit_truth
 from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.outputs import model_tokens
-from groundtruth.compiled_models.presets import compiled_as
+from groundtruth.compiled_models.presets import (
+    compiled_as,
+    program_parameters,
+    storable_programs,
+)
 from groundtruth.compiled_models.testbed import SOURCE
 from groundtruth.condition import AblationKind
+from groundtruth.model_preset import ModelPreset
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Granularity
 from groundtruth.paired_inputs import drawn_subject, sequences
@@ -64,16 +69,12 @@ def _model(program: str, settings: str) -> Compiled:
     return compiled_as(program, json.loads(settings))
 
 
-def _preset(program: str) -> CircuitPreset:
+def _preset(program: str) -> ModelPreset[CircuitTestbed]:
     entry = library.entry(program)
     parameters = {
-        "arguments": list(entry.arguments),
-        "beside": [],
-        "redundant": [],
-        "vocab": list(entry.vocab),
+        **program_parameters(entry),
         "max_length": MAX_LENGTH,
         "closed": False,
-        "twin": None,
         "n_inputs": N_INPUTS,
         "ablation": "resample",
         "pairing": None,
@@ -82,13 +83,8 @@ def _preset(program: str) -> CircuitPreset:
         "tolerance": 1e-6,
     }
     builder = partial(_compiled, program=program)
-    return CircuitPreset(f"circuit/{program}", entry.summary, SOURCE, builder, parameters)
+    return ModelPreset(f"circuit/{program}", entry.summary, SOURCE, builder, parameters)
 
 
-def _has_recipe(program: str) -> bool:
-    """Whether its arguments can be stored: functions and expressions cannot."""
-    return all(isinstance(value, (str, int, tuple)) for value in library.entry(program).arguments)
-
-
-PRESETS: tuple[CircuitPreset, ...] = tuple(map(_preset, filter(_has_recipe, library.names())))
+PRESETS: tuple[ModelPreset[CircuitTestbed], ...] = tuple(map(_preset, storable_programs()))
 """The program library: programs on sequences of one length, all or a sample of them."""

@@ -11,6 +11,7 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import N_INPUTS
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.programs.entries import Entry
 from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.testbed import SOURCE, CompiledTestbed, model_testbed
 from groundtruth.errors import UnknownName, reject
@@ -45,14 +46,10 @@ class CompiledPreset:
         """What can be changed: arguments of the program, and how it is compiled and read."""
         entry = library.entry(self.program)
         return {
-            "arguments": list(entry.arguments),
-            "beside": [],
-            "redundant": [],
-            "vocab": list(entry.vocab),
+            **program_parameters(entry),
             "max_length": MAX_LENGTH,
             "closed": True,
             "n_inputs": N_INPUTS,
-            "twin": None,
             "site": None,
         }
 
@@ -92,6 +89,24 @@ class CompiledPreset:
             if key not in known:
                 raise UnknownName(f"parameter of {self.name}", key, known)
         return {**known, **changes}
+
+
+def program_parameters(entry: Entry) -> dict[str, Any]:
+    """What every preset of a program can be changed in, with the values of its example."""
+    return {
+        "arguments": list(entry.arguments),
+        "beside": [],
+        "redundant": [],
+        "vocab": list(entry.vocab),
+        "twin": None,
+    }
+
+
+def storable_programs() -> list[str]:
+    """Programs whose arguments can be stored in a recipe: functions and expressions cannot."""
+    storable = (str, int, tuple)
+    entries = map(library.entry, library.names())
+    return [e.name for e in entries if all(isinstance(value, storable) for value in e.arguments)]
 
 
 def compiled_as(program: str, chosen: Mapping[str, Any]) -> Compiled:

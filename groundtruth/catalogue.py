@@ -14,22 +14,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from groundtruth import circuit_rows, ladder, methods
+from groundtruth import circuit_rows, ladder, methods, variable_rows
 from groundtruth.adapters import as_method
-from groundtruth.circuit_testbed import CircuitPreset
 from groundtruth.compiled_models import circuit_presets as program_presets
 from groundtruth.compiled_models import presets as compiled_presets
+from groundtruth.compiled_models import variable_presets as program_variables
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
-from groundtruth.generators import cause_presets, circuit_presets, presets, toy_presets
+from groundtruth.generators import (
+    cause_presets,
+    circuit_presets,
+    presets,
+    toy_presets,
+    variable_presets,
+)
 from groundtruth.ladder.rows import ROWS
-from groundtruth.methods import causes, circuits
+from groundtruth.methods import causes, circuits, variables
 from groundtruth.methods.fit import DEFAULTS, Options
+from groundtruth.model_preset import ModelPreset
 
 Kind = Literal["method", "oracle", "control"]
 
 
-_FIXED = {"subject", "seed", "progress", "watch", "watch_at", "checkpoint"}
+HOOKS = frozenset({"progress", "watch", "watch_at", "checkpoint"})
+"""What the runner passes of one run, if a method takes it."""
+
+_FIXED = {"subject", "seed", *HOOKS}
 """What the runner passes itself."""
 
 
@@ -43,8 +53,8 @@ class MethodEntry:
         summary: one line.
         make: method(subject, *, seed, **parameters) -> explanation; None for reference rows, which
             are made from the testbed and not by a method.
-        explains: "dictionary", "circuit", "ranking", "vector", "trigger" or "probe": what
-            it returns; "" where only running it tells.
+        explains: "dictionary", "circuit", "ranking", "vector", "trigger", "probe" or
+            "alignment": what it returns; "" where only running it tells.
     """
 
     name: str
@@ -95,6 +105,10 @@ def _cause(
     name: str, make: Callable[..., Any], explains: str, kind: Kind = "method"
 ) -> MethodEntry:
     return replace(_entry(f"causes/{name}", make, kind), explains=explains)
+
+
+def _variable(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
+    return replace(_entry(f"variables/{name}", make, kind), explains="alignment")
 
 
 _PLANTED = {
@@ -155,6 +169,18 @@ METHODS: dict[str, MethodEntry] = {
         _cause("probe-raw", causes.probe_raw, "probe"),
         _cause("probe-latents", causes.probe_latents, "probe"),
         _cause("random-probe", causes.random_probe, "probe", "control"),
+        _variable("das", variables.das),
+        _variable("boundless-das", variables.boundless_das),
+        _variable("linear-probe", variables.linear_probe),
+        _variable("difference-of-means", variables.difference_of_means),
+        _variable("logit-lens", variables.logit_lens),
+        _variable("pca", variables.pca),
+        _variable("random-subspace", variables.random_subspace, "control"),
+        _variable("whole-layer", variables.whole_layer, "control"),
+        *(
+            MethodEntry(row.id, row.kind, row.summary, None, "alignment")
+            for row in variable_rows.ROWS
+        ),
         *(MethodEntry(f"O0-{kind}", "oracle", said, None, kind) for kind, said in _PLANTED.items()),
     )
 }
@@ -165,7 +191,7 @@ TESTBEDS: dict[
     presets.Preset
     | toy_presets.ToyPreset
     | CompiledPreset
-    | CircuitPreset
+    | ModelPreset[Any]
     | cause_presets.CausePreset,
 ] = {
     preset.name: preset
@@ -176,6 +202,8 @@ TESTBEDS: dict[
         *circuit_presets.PRESETS,
         *program_presets.PRESETS,
         *cause_presets.PRESETS,
+        *program_variables.PRESETS,
+        *variable_presets.PRESETS,
     )
 }
 
@@ -195,7 +223,8 @@ def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Any:
 
     Returns:
         `Testbed`, whose truth is a dictionary; of a name that begins with "circuit/" a
-        `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`).
+        `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`), with
+        "variables/" a `VariableTestbed`.
 
     Example:
         >>> testbed = build("sparse/small", seed=0)

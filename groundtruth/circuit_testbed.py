@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from groundtruth import cache, hashing, seeds
+from groundtruth import cache, hashing
 from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.circuit_truth import Bounds, CircuitTruth
-from groundtruth.errors import UnknownName, reject
+from groundtruth.errors import reject
 from groundtruth.model_subject import ModelSubject
 from groundtruth.testbed import Recipe
 from groundtruth.universe import Unit, Universe
@@ -123,41 +122,6 @@ class CircuitTestbed:
             f"<CircuitTestbed {self.name}: {len(self.universe)} {self.unit}s, "
             f"{self.scored.condition}, {self.hash[:12]}>"
         )
-
-
-@dataclass(frozen=True)
-class CircuitPreset:
-    """A named circuit testbed.
-
-    Fields:
-        builder: builder(recipe, source, **parameters) -> testbed.
-        parameters: what can be changed, with defaults.
-    """
-
-    name: str
-    summary: str
-    source: str
-    builder: Callable[..., CircuitTestbed]
-    parameters: dict[str, Any]
-    version: int = 1
-
-    def build(self, /, *, seed: int = 0, **changes: Any) -> CircuitTestbed:
-        """The testbed with any parameter changed.
-
-        Args:
-            seed: of the inputs and their partners, where these are drawn.
-            changes: see `parameters`.
-
-        Raises:
-            UnknownName: no such parameter.
-            InputError: one out of range.
-        """
-        for key in changes:
-            if key not in self.parameters:
-                raise UnknownName(f"parameter of {self.name}", key, self.parameters)
-        chosen = {**self.parameters, **changes}
-        recipe = Recipe(self.name, chosen, seeds.check_seed(seed))
-        return self.builder(recipe, self.source, **chosen)
 
 
 def _arrays(truth: CircuitTruth) -> dict[str, np.ndarray]:

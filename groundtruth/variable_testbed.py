@@ -13,6 +13,7 @@ from groundtruth import hashing, seeds
 from groundtruth.errors import InputError, Undefined
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.untrained import untrained_weights
+from groundtruth.models.weights import Weights
 from groundtruth.testbed import Recipe
 from groundtruth.variable_pairs import ARRAYS, Answers, Labelled, Pairs
 from groundtruth.variable_subject import VariableSubject
@@ -93,9 +94,10 @@ class VariableTestbed:
         assert values is not None  # checked above
         return values
 
-    @cached_property
+    @property
     def subject(self) -> VariableSubject:
-        """What a method may see."""
+        """What a method may see: a new one each time, with a model of its own, so that nothing a
+        method does to it reaches the next method or the scores."""
 
         def pairs(variable: str, n: int, seed: int) -> Pairs:
             try:
@@ -107,7 +109,7 @@ class VariableTestbed:
             return _mixed(telling, self.pairs(variable, rest, "train", seed=seed))
 
         return VariableSubject(
-            self.model,
+            self._with(self.model.to_weights()),
             self.sites,
             {name: self.values(name) for name in self.hypothesis},
             self.answers,
@@ -169,9 +171,9 @@ class VariableTestbed:
         Source: Sutter et al., "The Non-Linear Representation Dilemma: Is Causal Abstraction Enough
         for Mechanistic Interpretability?", 2025, https://arxiv.org/abs/2507.08802
         """
-        weights = untrained_weights(self.model.to_weights(), seed=seed)
-        model = Transformer(weights, self.model.W_E.dtype).to(self.model.W_E.device)
-        return replace(self, model=model)
+        return replace(
+            self, model=self._with(untrained_weights(self.model.to_weights(), seed=seed))
+        )
 
     def control(self, *, seed: int = 0) -> VariableTestbed:
         """The same model with labels that only memory can get right: each token has a value of each
@@ -186,6 +188,10 @@ class VariableTestbed:
             rng = seeds.generator(self._root, "control", name, seeds.check_seed(seed))
             drawn[name] = rng.choice(found.labels[found.there], self.model.n_tokens)
         return replace(self, control_labels=drawn)
+
+    def _with(self, weights: Weights) -> Transformer:
+        """A model of these weights, where and in the precision in which the testbed's is."""
+        return Transformer(weights, self.model.W_E.dtype).to(self.model.W_E.device)
 
     @cached_property
     def _root(self) -> bytes:

@@ -19,7 +19,9 @@ from groundtruth.trials.sites import (
     SteeringTrial,
     TriggerTrial,
 )
-from groundtruth.trials.trial import Report, ScoredRow, Terms, Trial
+from groundtruth.trials.trial import Report, ScoredRow, Terms, Trial, TwinnedTrial
+from groundtruth.trials.variables import VariableTrial
+from groundtruth.variable_testbed import VariableTestbed
 
 __all__ = [
     "CircuitScoring",
@@ -30,6 +32,8 @@ __all__ = [
     "SiteTrial",
     "Terms",
     "Trial",
+    "TwinnedTrial",
+    "VariableTrial",
     "all_metrics",
     "metrics_beside",
     "trial_of",
@@ -43,6 +47,7 @@ TRIALS: Mapping[type, Any] = {
     SteeringTestbed: SteeringTrial,
     TriggerTestbed: TriggerTrial,
     ProbeTestbed: ProbeTrial,
+    VariableTestbed: VariableTrial,
 }
 """Class of testbed -> its class of trial."""
 

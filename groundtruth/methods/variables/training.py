@@ -7,7 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from groundtruth.variable_pairs import Edit, Pairs, activations_at, patched_outputs
+from groundtruth.variable_pairs import (
+    Edit,
+    Pairs,
+    activations_at,
+    patched_outputs,
+    site_width,
+)
 from groundtruth.variable_subject import VariableSubject
 
 Made = tuple[Edit, torch.Tensor]
@@ -58,10 +64,5 @@ def starting(
 ) -> torch.Tensor:
     """(width, dim) normal numbers to start from, on the model's device, with a gradient."""
     like = subject.model.W_E
-    drawn = rng.normal(size=(site_width(subject, site), dim))
+    drawn = rng.normal(size=(site_width(subject.model, site), dim))
     return torch.tensor(drawn, device=like.device, dtype=like.dtype, requires_grad=True)
-
-
-def site_width(subject: VariableSubject, site: str) -> int:
-    """How many numbers stand at a position of `site`."""
-    return activations_at(subject.model, np.array([[subject.model.bos]]), site).shape[-1]
