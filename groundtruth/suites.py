@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundtruth import circuit_rows, ladder
+from groundtruth import circuit_rows, ladder, variable_rows
 from groundtruth.errors import UnknownName
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
 from groundtruth.generators.gates import GATES
@@ -381,6 +381,45 @@ def _compiled_worlds(n_samples: int) -> tuple[WorldSpec, ...]:
     return tuple(worlds)
 
 
+_VARIABLES: dict[str, dict[str, Any]] = {
+    "count": {},
+    "sort_unique": {},
+    "reverse": {"variables": ["length", "opposite"]},
+    "induction": {"variables": ["previous_token", "latest"]},
+}
+"""Program -> parameters. Of the longer ones the output, which any method finds, is not asked."""
+
+
+def _variable_worlds() -> tuple[WorldSpec, ...]:
+    """Programs and a twin of each, and the two equalities. Searches start once and are half as
+    long as by default: every one is made for each variable, site, and on the untrained model."""
+    short = {"steps": 150}
+    methods = (
+        MethodSpec("variables/das", {**short, "starts": 1}),
+        MethodSpec("variables/boundless-das", short),
+        *(
+            MethodSpec(f"variables/{name}")
+            for name in (
+                "linear-probe",
+                "difference-of-means",
+                "logit-lens",
+                "pca",
+                "random-subspace",
+                "whole-layer",
+            )
+        ),
+    )
+    twin = {"twin": {"superpose": 0.9, "rotate": True, "decoys": 2}}
+    return (
+        WorldSpec("variables/hierarchical_equality", methods, _SEEDS),
+        *(
+            WorldSpec(f"variables/{name}", methods, _SEEDS, {**parameters, **which})
+            for name, parameters in _VARIABLES.items()
+            for which in ({}, twin)
+        ),
+    )
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -504,6 +543,18 @@ SUITES: dict[str, Suite] = {
             _cause_worlds(),
             rows=(),
             primary=("causal.rank_gap", "steer.curve_error", "trojan.verdict", "probe.shifted"),
+            scoring=None,
+        ),
+        Suite(
+            "variables-small",
+            1,
+            "Causal variables: distributed alignment search, boundless too, probes, means, the "
+            "logit lens and PCA on hierarchical equality, four compiled programs and their "
+            "superposed twins, beside untrained models and controls. A quarter of an hour on two "
+            "cores.",
+            _variable_worlds(),
+            rows=tuple(row.id for row in variable_rows.ROWS),
+            primary="cv.iia",
             scoring=None,
         ),
         Suite(

@@ -35,6 +35,7 @@ class VariableTestbed:
         sites: of the residual stream, in order.
         truth: the variables, with sites and subspaces.
         output: the variable that the model's outputs say.
+        answers: what the outputs are for each of its values.
         hypothesis: the variables that a method is asked for.
         draw: the law of bases and of sources.
         encode: sequences -> (n, position) token ids, begin-of-sequence first, padding last.
@@ -53,6 +54,7 @@ class VariableTestbed:
     sites: tuple[str, ...]
     truth: VariableTruth
     output: str
+    answers: Answers
     hypothesis: tuple[str, ...]
     draw: Draw
     encode: Callable[[Sequences], np.ndarray]
@@ -82,11 +84,6 @@ class VariableTestbed:
             "sites": {v.name: v.site for v in self.truth.variables},
         }
         return hashing.content_hash(described, arrays)
-
-    @cached_property
-    def answers(self) -> Answers:
-        """What the outputs can say."""
-        return Answers(self.values(self.output), self.truth[self.output].points)
 
     def values(self, variable: str) -> tuple[Any, ...]:
         """All that a variable can be."""

@@ -23,6 +23,7 @@ PAGES = (
     "docs/adapters.md",
     "docs/circuits.md",
     "docs/failure_modes.md",
+    "docs/variables.md",
     "docs/reproductions/sanity_checks.md",
 )
 MADE_BY_RUNS = {
@@ -60,11 +61,11 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
-    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit|causes"
+    families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit|causes|variables"
     worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text)) - set(SUITES)
     assert worlds <= set(catalogue.testbeds())
-    # Of the toy worlds, the compiled ones and circuits, which are many, the README shows one.
-    many = ("toy/", "compiled/", "circuit/")
+    # Of the toy worlds, compiled ones, circuits and variables, which are many, it shows one.
+    many = ("toy/", "compiled/", "circuit/", "variables/")
     assert {w for w in catalogue.testbeds() if not w.startswith(many)} <= worlds
     assert all(any(w.startswith(family) for w in worlds) for family in many)
 

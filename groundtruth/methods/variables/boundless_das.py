@@ -26,7 +26,10 @@ def boundless_das(
     batch: int = 128,
     penalty: float = 0.2,
 ) -> Alignment:
-    """A rotation R of the whole site and a boundary b: dimension i of R x, of d, is interchanged by
+    """A trained subspace whose dimension is trained as well, against a penalty.
+
+    There are a rotation R of the whole site and a boundary b; dimension i of R x, of d, is
+    interchanged by
 
         sigmoid((b - (i + 1/2) / d) / t),  t from 0.5 down to 0.02
 

@@ -24,8 +24,9 @@ def das(
     batch: int = 128,
     starts: int = 3,
 ) -> Alignment:
-    """Orthonormal rows V, such that x_base + (x_source - x_base) V'V has the answers that the
-    causal model gives when the variable is interchanged.
+    """A subspace that is trained until its interchange has the answers of the causal model.
+
+    With orthonormal rows V what is interchanged is x_base + (x_source - x_base) V'V.
 
     Args:
         seed: of the start and the pairs.
