@@ -287,9 +287,13 @@ def check_explains(entry: MethodEntry, explains: str, testbed: str) -> None:
     if entry.explains not in ("", explains) and not unranked:
         fitting = sorted(e.name for e in METHODS.values() if e.explains == explains and e.make)
         raise InputError(
-            f"{entry.name}: explains by a {entry.explains}, but {testbed} is scored by a "
-            f"{explains}. Methods for it: {', '.join(fitting)}."
+            f"{entry.name}: explains by {_a(entry.explains)}, but {testbed} is scored by "
+            f"{_a(explains)}. Methods for it: {', '.join(fitting)}."
         )
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:

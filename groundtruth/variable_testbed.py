@@ -174,7 +174,7 @@ class VariableTestbed:
 
     def control(self, *, seed: int = 0) -> VariableTestbed:
         """The same model with labels that only memory can get right: each token has a value of each
-        variable, drawn once from the variable's own distribution.
+        variable, drawn once from the variable's own distribution; again where all had the same.
 
         Source: Hewitt and Liang, "Designing and Interpreting Probes with Control Tasks", 2019,
         https://arxiv.org/abs/1909.03368
@@ -183,7 +183,7 @@ class VariableTestbed:
         for name in self.hypothesis:
             found = self.labelled(name, 1024, "train")
             rng = seeds.generator(self._root, "control", name, seeds.check_seed(seed))
-            drawn[name] = rng.choice(found.labels[found.there], self.model.n_tokens)
+            drawn[name] = _token_labels(rng, found, self.model.n_tokens)
         return replace(self, control_labels=drawn)
 
     def _with(self, weights: Weights) -> Transformer:
@@ -252,6 +252,16 @@ class VariableTestbed:
 
     def __repr__(self) -> str:
         return f"<VariableTestbed {self.name}: {', '.join(self.hypothesis)}>"
+
+
+def _token_labels(rng: np.random.Generator, found: Labelled, n_tokens: int) -> np.ndarray:
+    """(n_tokens,) labels, of which tokens that occur have two at least, if that can be."""
+    own, tokens = found.labels[found.there], np.unique(found.tokens[found.there])
+    least = min(2, len(np.unique(own)), len(tokens))
+    while True:
+        drawn = rng.choice(own, n_tokens)
+        if len(np.unique(drawn[tokens])) >= least:
+            return drawn
 
 
 def _mixed(first: Pairs, second: Pairs) -> Pairs:

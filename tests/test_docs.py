@@ -78,6 +78,16 @@ def test_the_readme_method_runs_as_printed(capsys: pytest.CaptureFixture[str]) -
     assert "features recovered" in capsys.readouterr().out
 
 
+def test_the_page_on_variables_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    text = (ROOT / "docs/variables.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "variables.md", "exec"), names)
+    out = capsys.readouterr().out
+    assert out.startswith("(1, 2, 3, 4)\n") and "length: 4 dimensions from blocks.0" in out
+    assert names["report"]["cv.iia"].normalised > 0.2
+
+
 class MySAE(torch.nn.Module):
     """What a newcomer brings: twelve lines that know nothing of this library."""
 

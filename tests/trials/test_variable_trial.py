@@ -49,6 +49,7 @@ def test_every_method_is_scored_by_name(name: str) -> None:
     decodes = report["probe.accuracy"].value is not None
     assert (report["probe.selectivity"].value is not None) == decodes
     assert "variables WX, YZ" in str(report) and "cv.iia" in report.verdict
+    assert report.flags == ()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_a_fault_is_one_clear_error(claim: Any, kind: type[Exception], message: 
 def test_a_method_of_another_kind_and_settings_of_another_kind_are_refused() -> None:
     with pytest.raises(InputError, match="explains by a dictionary, but variables/hist is scored"):
         gt.evaluate("variables/hist", "sae/topk")
-    with pytest.raises(InputError, match="by a alignment, but sparse/small is scored by a dict"):
+    with pytest.raises(InputError, match="by an alignment, but sparse/small is scored by a dict"):
         gt.evaluate("sparse/small", "variables/das")
     with pytest.raises(InputError, match="scoring: expected None: 500 pairs score each variable"):
         gt.evaluate("variables/hist", "variables/pca", scoring={"n_score": 3})
