@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from groundtruth.methods.adam import Adam
 from groundtruth.variable_pairs import (
     Edit,
     Pairs,
@@ -32,7 +33,8 @@ def train(
     rate: float,
     batch: int,
 ) -> None:
-    """Adam on the mean cross-entropy of the answers after the edit, plus its penalty.
+    """Adam on the mean cross-entropy of the answers after the edit, plus its penalty, at a rate
+    that falls to a tenth.
 
     Args:
         parameters: trained in place.
@@ -40,8 +42,7 @@ def train(
         rng: which pairs are in a batch.
     """
     device = subject.model.W_E.device
-    optimizer = torch.optim.Adam(parameters, rate)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    adam = Adam(parameters)
     sources = activations_at(subject.model, pairs.source, site)
     for step in range(steps):
         rows = rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
@@ -52,11 +53,7 @@ def train(
         counted = torch.as_tensor(some.counted, device=device)
         wanted = torch.as_tensor(some.expected, device=device)[counted]
         loss = torch.nn.functional.cross_entropy(scores[counted], wanted) + penalty
-        optimizer.zero_grad()
-        for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
-            parameter.grad = slope
-        optimizer.step()
-        schedule.step()
+        adam.step(torch.autograd.grad(loss, parameters), rate * (1 - 0.9 * step / steps))
 
 
 def starting(
