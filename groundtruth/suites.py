@@ -383,7 +383,7 @@ def _compiled_worlds(n_samples: int) -> tuple[WorldSpec, ...]:
 
 _VARIABLES: dict[str, dict[str, Any]] = {
     "count": {},
-    "sort_unique": {},
+    "sort_unique": {"variables": ["target"]},
     "reverse": {"variables": ["length", "opposite"]},
     "induction": {"variables": ["previous_token", "latest"]},
 }
@@ -391,11 +391,11 @@ _VARIABLES: dict[str, dict[str, Any]] = {
 
 
 def _variable_worlds() -> tuple[WorldSpec, ...]:
-    """Programs and a twin of each, and the two equalities. Searches start once and are half as
-    long as by default: every one is made for each variable, site, and on the untrained model."""
-    short = {"steps": 150}
+    """Programs and a twin of each, and the two equalities. Searches are shorter than by default:
+    every one is made for each variable and site, and on the untrained model too."""
+    short = {"steps": 200}
     methods = (
-        MethodSpec("variables/das", {**short, "starts": 1}),
+        MethodSpec("variables/das", short),
         MethodSpec("variables/boundless-das", short),
         *(
             MethodSpec(f"variables/{name}")
@@ -550,8 +550,7 @@ SUITES: dict[str, Suite] = {
             1,
             "Causal variables: distributed alignment search, boundless too, probes, means, the "
             "logit lens and PCA on hierarchical equality, four compiled programs and their "
-            "superposed twins, beside untrained models and controls. A quarter of an hour on two "
-            "cores.",
+            "superposed twins, beside untrained models and controls. Twenty minutes on two cores.",
             _variable_worlds(),
             rows=tuple(row.id for row in variable_rows.ROWS),
             primary="cv.iia",
