@@ -24,7 +24,10 @@ EQUALITY = "variables/hierarchical_equality"
 SMALL = {"n_objects": 4}
 APART = "blocks.0.hook_resid_post"
 METHODS = [e.name for e in catalogue.METHODS.values() if e.explains == "alignment" and e.make]
-QUICK: dict[str, Any] = {"variables/das": {"steps": 20, "starts": 1}, "variables/boundless-das": {"steps": 20}}
+QUICK: dict[str, Any] = {
+    "variables/das": {"steps": 20, "starts": 1},
+    "variables/boundless-das": {"steps": 20},
+}
 
 
 def equality(**changes: Any) -> gt.VariableTestbed:
