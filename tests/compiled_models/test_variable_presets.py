@@ -39,7 +39,7 @@ def test_planted_subspaces_are_always_right(preset) -> None:
 
 @pytest.mark.parametrize(
     "twin",
-    [{"superpose": 0.9, "rotate": True}, {"norm": "rms"}, {"noise": 1e-5, "decoys": 2}],
+    [{"superpose": 0.9, "rotate": True}, {"norm": "rms"}, {"noise": 1e-6, "decoys": 2}],
     ids=str,
 )
 @pytest.mark.parametrize("name", ["count", "reverse", "frac_prevs"])
