@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 from groundtruth.compiled_models import library
@@ -11,6 +13,7 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.compiler import compile_program
 from groundtruth.compiled_models.inputs import N_INPUTS
 from groundtruth.compiled_models.program import Program
+from groundtruth.compiled_models.programs.entries import Entry
 from groundtruth.compiled_models.request import Request
 from groundtruth.compiled_models.testbed import SOURCE, CompiledTestbed, model_testbed
 from groundtruth.errors import UnknownName, reject
@@ -45,14 +48,10 @@ class CompiledPreset:
         """What can be changed: arguments of the program, and how it is compiled and read."""
         entry = library.entry(self.program)
         return {
-            "arguments": list(entry.arguments),
-            "beside": [],
-            "redundant": [],
-            "vocab": list(entry.vocab),
+            **program_parameters(entry),
             "max_length": MAX_LENGTH,
             "closed": True,
             "n_inputs": N_INPUTS,
-            "twin": None,
             "site": None,
         }
 
@@ -95,6 +94,24 @@ class CompiledPreset:
         return {**known, **changes}
 
 
+def program_parameters(entry: Entry) -> dict[str, Any]:
+    """What every preset of a program can be changed in, with the values of its example."""
+    return {
+        "arguments": list(entry.arguments),
+        "beside": [],
+        "redundant": [],
+        "vocab": list(entry.vocab),
+        "twin": None,
+    }
+
+
+def storable_programs() -> list[str]:
+    """Programs whose arguments can be stored in a recipe: functions and expressions cannot."""
+    storable = (str, int, tuple)
+    entries = map(library.entry, library.names())
+    return [e.name for e in entries if all(isinstance(value, storable) for value in e.arguments)]
+
+
 def compiled_as(program: str, chosen: Mapping[str, Any]) -> Compiled:
     """A program of the library by the parameters of a preset."""
     compiled = compile_program(
@@ -104,6 +121,12 @@ def compiled_as(program: str, chosen: Mapping[str, Any]) -> Compiled:
         closed=chosen["closed"],
     )
     return compiled if chosen["twin"] is None else _twin(compiled, chosen["twin"])
+
+
+@cache
+def compiled_once(program: str, settings: str) -> Compiled:
+    """The same, of the parameters as JSON; kept."""
+    return compiled_as(program, json.loads(settings))
 
 
 def as_tuples(value: Any) -> Any:

@@ -12,9 +12,14 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.expressions import Constant, Indices, Tokens
 from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.testbed import SOURCE
-from groundtruth.compiled_models.variables import residual_sites, variable_truth
+from groundtruth.compiled_models.variables import (
+    residual_sites,
+    values_with_points,
+    variable_truth,
+)
 from groundtruth.errors import InputError
 from groundtruth.testbed import Recipe
+from groundtruth.variable_pairs import Answers
 from groundtruth.variable_testbed import Draw, Sequences, VariableTestbed
 
 
@@ -64,6 +69,12 @@ def variable_testbed(
     if variables is None:
         plain = (Tokens, Indices, Constant)
         variables = [name for name in given if not isinstance(program[name], plain)]
+    output = program.names[program.output]
+    (said,) = (v for v in compiled.layout.values() if v.name == output)
+    # Of a superposed twin the outputs are not what the residual stream holds: the greatest is
+    # the nearest code word.
+    values, points = values_with_points(said, np.eye(len(said.labels)))
+    answers = Answers(() if values is None else values, points)
     parameters = {
         "program": str(program),
         "vocab": list(analysis.vocab),
@@ -88,7 +99,8 @@ def variable_testbed(
         compiled.model,
         tuple(residual_sites(compiled.placement)),
         truth,
-        program.names[program.output],
+        output,
+        answers,
         tuple(variables),
         uniform if draw is None else draw,
         encoded,

@@ -30,7 +30,7 @@ def variable_truth(compiled: Compiled) -> VariableTruth:
             variable.name,
             site_of(variable, compiled.placement),
             compiled.coding.basis_of(variable),
-            *_points(variable, compiled.coding.codes[variable]),
+            *values_with_points(variable, compiled.coding.codes[variable]),
         )
         for variable in compiled.layout.values()
     ]
@@ -68,7 +68,9 @@ def embedded(layout: Layout, placement: Placement) -> list[Variable]:
     return [variable for variable in layout.variables if variable not in computed]
 
 
-def _points(variable: Variable, code: np.ndarray) -> tuple[tuple[object, ...] | None, np.ndarray]:
+def values_with_points(
+    variable: Variable, code: np.ndarray
+) -> tuple[tuple[object, ...] | None, np.ndarray]:
     """The values of a variable, and the coordinates that stand for them.
 
     Args:

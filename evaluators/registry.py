@@ -35,6 +35,7 @@ FAMILIES = (
     "subspace",
     "manifold",
     "circuit",
+    "cv",
     "causal",
     "steer",
     "trojan",

@@ -18,10 +18,12 @@ SIGNED = (-1.0, 1.0)
 
 
 class Twin(NamedTuple):
-    """Another testbed of the same hypothesis, and what the same method claims of it."""
+    """Another testbed of the same hypothesis, and what the same method claims of it; None: it found
+    nothing there, for the reason that is given."""
 
     testbed: VariableTestbed
-    alignment: Alignment
+    alignment: Alignment | None
+    reason: str = ""
 
 
 def entry(

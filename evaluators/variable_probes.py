@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from groundtruth.alignment import Subspace
+from groundtruth.errors import ExplanationError
 from groundtruth.evaluators.variable_claims import (
     SIGNED,
     Claims,
@@ -47,7 +50,9 @@ def probe_scores(
     accuracy = accuracy.between(floor, "majority value", best, "planted subspaces")
     if control is None:
         return [accuracy, undefined(SELECTIVITY, "no control task was given", **parameters)]
-    task, alignment = control
+    task, alignment, reason = control
+    if alignment is None:
+        return [accuracy, undefined(SELECTIVITY, reason, **parameters)]
     theirs = _decoded(claims_of(task, alignment))
     if not decoded.keys() <= theirs.keys():
         reason = "the claim about the control task decodes fewer variables"
@@ -68,10 +73,30 @@ def _decoded(claims: Claims) -> dict[str, Subspace]:
 def _read(testbed: VariableTestbed, name: str, claim: Subspace, n: int, seed: int) -> np.ndarray:
     """(token,) whether the value is read right."""
     inputs = testbed.labelled(name, n, seed=seed)
-    assert claim.decode is not None
-    found = list(claim.decode(activations(testbed.model, inputs, claim.site)))
+    found = read_values(claim, activations(testbed.model, inputs, claim.site))
     values = testbed.values(name)
     return np.array([values[k] == one for k, one in zip(inputs.labels[inputs.there], found)])
+
+
+def read_values(claim: Subspace, x: np.ndarray) -> list[Any]:
+    """What the claimed decoder reads off activations (row, width).
+
+    Raises:
+        ExplanationError: it fails, or does not give one value for each row.
+    """
+    assert claim.decode is not None
+    try:
+        found = list(claim.decode(x))
+    except Exception as error:
+        raise ExplanationError(
+            f"decode at {claim.site}: expected a value for each row of an array of shape "
+            f"{x.shape}, got {type(error).__name__}: {error}."
+        ) from error
+    if len(found) != len(x):
+        raise ExplanationError(
+            f"decode at {claim.site}: expected {len(x)} values, one for each row, got {len(found)}."
+        )
+    return found
 
 
 def _majority(testbed: VariableTestbed, name: str, n: int, seed: int) -> float:

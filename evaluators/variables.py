@@ -8,12 +8,13 @@ of an untrained model. A claim can pass and be elsewhere than planted: subspaces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from groundtruth.alignment import Alignment
+from groundtruth.evaluators import variable_probes as probes
 from groundtruth.evaluators.statistics import wilson
 from groundtruth.evaluators.variable_claims import (
     SIGNED,
@@ -24,14 +25,10 @@ from groundtruth.evaluators.variable_claims import (
     entry,
     planted_alignment,
 )
-from groundtruth.evaluators.variable_probes import probe_scores
 from groundtruth.evaluators.variable_runs import DRAWS, VariableRuns
-from groundtruth.evaluators.variable_subspaces import subspace_scores
+from groundtruth.evaluators.variable_subspaces import ANGLE, COVERAGE, PURITY, subspace_scores
 from groundtruth.result import Metric, Result, undefined
 from groundtruth.variable_testbed import VariableTestbed
-
-Method = Callable[..., Alignment]
-"""method(subject, *, seed=...)."""
 
 IIA = entry("cv.iia", "P[model interchanged = causal model interchanged], where that tells", "pair")
 IIA_ALL = entry("cv.iia_all", "the same on pairs as they come", "pair")
@@ -47,24 +44,25 @@ SELECTIVITY = entry(
 )
 
 
-def score_method(
-    testbed: VariableTestbed, method: Method, *, seed: int = 0, n: int = 500
-) -> dict[str, Result]:
-    """Every score of a method: it is run on the testbed, on an untrained model of the same shape,
-    and, if it decodes, on a control task.
+_NO_CLAIM = "what the same method claims of an untrained model is not known"
 
-    Args:
-        method: `method(subject, *, seed=...)` -> Alignment.
-        seed: of the method, of the untrained model, and of the control task.
-        n: pairs, or inputs, of each score.
-    """
-    alignment = method(testbed.subject, seed=seed)
-    fresh, task = testbed.untrained(seed=seed), testbed.control(seed=seed)
-    untrained = Twin(fresh, method(fresh.subject, seed=seed))
-    control = None
-    if any(subspace.decode is not None for subspace in alignment.subspaces.values()):
-        control = Twin(task, method(task.subject, seed=seed))
-    return score_variables(testbed, alignment, untrained=untrained, control=control, n=n)
+METRICS = {
+    metric.id: metric
+    for metric in (
+        IIA,
+        IIA_ALL,
+        CAUSE,
+        ISO,
+        CAUSE_ISO,
+        SELECTIVITY,
+        COVERAGE,
+        PURITY,
+        ANGLE,
+        probes.ACCURACY,
+        probes.SELECTIVITY,
+    )
+}
+"""Every score, by id."""
 
 
 def score_variables(
@@ -117,7 +115,7 @@ def score_variables(
     results = [
         *_interchanges(testbed, claims, untrained, n, seed),
         *subspace_scores(testbed, claims, seed),
-        *probe_scores(testbed, claims, control, n, seed),
+        *probes.probe_scores(testbed, claims, control, n, seed),
     ]
     return {result.metric.id: result for result in results}
 
@@ -142,10 +140,10 @@ def _interchanges(
         results[key] = _shares(metric, part, low, high, parameters)
     both = _both(results["cause"], results["iso"], parameters)
     free = [name for name, claim in claims.items() if claim is not None and claim.featurizer]
-    if free and untrained is None:
+    if free and (untrained is None or untrained.alignment is None):
         reason = (
-            f"{', '.join(free)}: a map that is not linear can find any variable in any model. Pass "
-            "untrained=, what the same method claims of testbed.untrained()"
+            f"{', '.join(free)}: a map that is not linear can find any variable in any model, and "
+            + (_NO_CLAIM if untrained is None else untrained.reason)
         )
         for key in ("iia", "iia_all"):
             results[key] = undefined(results[key].metric, reason, **parameters)
@@ -203,10 +201,12 @@ def _selectivity(
     iia: Result, untrained: Twin | None, n: int, seed: int, parameters: dict[str, Any]
 ) -> Result:
     if untrained is None:
-        return undefined(SELECTIVITY, "no claim about an untrained model was given", **parameters)
+        return undefined(SELECTIVITY, _NO_CLAIM, **parameters)
+    twin, alignment, reason = untrained
+    if alignment is None:
+        return undefined(SELECTIVITY, reason, **parameters)
     if iia.value is None or iia.ceiling is None:
         return undefined(SELECTIVITY, "cv.iia is undefined", **parameters)
-    twin, alignment = untrained
     claims = claims_of(twin, alignment)
     runs = {name: VariableRuns(twin, name, n, seed) for name in claims}
     defined = {name: c for name, c in claims.items() if len(runs[name].telling)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from groundtruth.circuit_testbed import CircuitPreset, CircuitTestbed
+from groundtruth.circuit_testbed import CircuitTestbed
 from groundtruth.condition import AblationKind
 from groundtruth.errors import InputError, reject
 from groundtruth.generators.analytic_transformers import BOS, CONTENT, AnalyticTransformer
@@ -21,6 +21,7 @@ from groundtruth.generators.attention_circuits import (
     skip_trigrams,
 )
 from groundtruth.generators.gates import GATES, gate
+from groundtruth.model_preset import ModelPreset
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.graph import Granularity
 from groundtruth.models.transformer import Transformer
@@ -106,8 +107,8 @@ def _attention(
     return CircuitTestbed(recipe, make, unit, tolerance, exhaustive, "analytic", source)
 
 
-def _gate_preset(name: str) -> CircuitPreset:
-    return CircuitPreset(
+def _gate_preset(name: str) -> ModelPreset[CircuitTestbed]:
+    return ModelPreset(
         f"circuit/gate-{name}",
         f"The gate {name!r} of two bits in one block: what each method gets wrong is known.",
         GATE_SOURCE,
@@ -122,14 +123,14 @@ def _attention_preset(
     build: Callable[[int, int], AnalyticTransformer],
     vocab: int,
     max_length: int,
-) -> CircuitPreset:
+) -> ModelPreset[CircuitTestbed]:
     sizes = {"vocab": vocab, "max_length": max_length, "n_inputs": 32}
     source = build(vocab, max_length).source or "ours; see groundtruth/generators"
     builder = partial(_attention, build=build)
-    return CircuitPreset(f"circuit/attention-{name}", summary, source, builder, sizes | _CONDITION)
+    return ModelPreset(f"circuit/attention-{name}", summary, source, builder, sizes | _CONDITION)
 
 
-PRESETS: tuple[CircuitPreset, ...] = (
+PRESETS: tuple[ModelPreset[CircuitTestbed], ...] = (
     *map(_gate_preset, GATES),
     _attention_preset(
         "induction", "A previous-token head and an induction head, by hand.", induction, 4, 6

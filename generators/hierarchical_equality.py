@@ -24,6 +24,7 @@ from groundtruth.generators.analytic_transformers import (
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.weights import MLP, Block, Weights
 from groundtruth.testbed import Recipe
+from groundtruth.variable_pairs import Answers
 from groundtruth.variable_testbed import Sequences, VariableTestbed
 from groundtruth.variable_truth import CausalVariable, VariableTruth
 
@@ -146,6 +147,7 @@ def hierarchical_equality(
         ),
         VariableTruth((*variables, out), HierarchicalEquality()),
         "same",
+        Answers(truths, np.eye(2)),
         ("WX", "YZ"),
         draw,
         lambda sequences: np.pad(

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActivationSubject": "groundtruth.testbed",
+    "Alignment": "groundtruth.alignment",
     "Backdoor": "groundtruth.backdoor",
     "Circuit": "groundtruth.circuit",
     "CircuitScoring": "groundtruth.trials",
@@ -28,7 +29,9 @@ _HOMES = {
     "Result": "groundtruth.result",
     "Scoring": "groundtruth.score_data",
     "SteeringVector": "groundtruth.steering_vector",
+    "Subspace": "groundtruth.alignment",
     "Testbed": "groundtruth.testbed",
+    "VariableTestbed": "groundtruth.variable_testbed",
     "agreement": "groundtruth.consistency",
     "build": "groundtruth.catalogue",
     "evaluate": "groundtruth.evaluation",

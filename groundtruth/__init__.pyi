@@ -1,3 +1,5 @@
+from groundtruth.alignment import Alignment as Alignment
+from groundtruth.alignment import Subspace as Subspace
 from groundtruth.backdoor import Backdoor as Backdoor
 from groundtruth.catalogue import build as build
 from groundtruth.catalogue import testbeds as testbeds
@@ -28,6 +30,7 @@ from groundtruth.testbed import ActivationSubject as ActivationSubject
 from groundtruth.testbed import Testbed as Testbed
 from groundtruth.trials import CircuitScoring as CircuitScoring
 from groundtruth.truth import FeatureTruth as FeatureTruth
+from groundtruth.variable_testbed import VariableTestbed as VariableTestbed
 
 __version__: str
 __all__: list[str]

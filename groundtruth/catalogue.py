@@ -14,24 +14,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from groundtruth import circuit_rows, ladder, methods, prediction_rows
+from groundtruth import circuit_rows, ladder, methods, prediction_rows, variable_rows
 from groundtruth.adapters import as_method
-from groundtruth.circuit_testbed import CircuitPreset
 from groundtruth.compiled_models import circuit_presets as program_presets
 from groundtruth.compiled_models import prediction_presets
 from groundtruth.compiled_models import presets as compiled_presets
+from groundtruth.compiled_models import variable_presets as program_variables
 from groundtruth.compiled_models.presets import CompiledPreset
 from groundtruth.errors import InputError, MethodError, UnknownName, reject
-from groundtruth.generators import cause_presets, circuit_presets, presets, toy_presets
+from groundtruth.generators import (
+    cause_presets,
+    circuit_presets,
+    presets,
+    toy_presets,
+    variable_presets,
+)
 from groundtruth.ladder.rows import ROWS
-from groundtruth.methods import causes, circuits, prediction
+from groundtruth.methods import causes, circuits, prediction, variables
 from groundtruth.methods.fit import DEFAULTS, Options
-from groundtruth.prediction_testbed import PredictionPreset
+from groundtruth.model_preset import ModelPreset
 
 Kind = Literal["method", "oracle", "control"]
 
 
-_FIXED = {"subject", "seed", "progress", "watch", "watch_at", "checkpoint"}
+HOOKS = frozenset({"progress", "watch", "watch_at", "checkpoint"})
+"""What the runner passes of one run, if a method takes it."""
+
+_FIXED = {"subject", "seed", *HOOKS}
 """What the runner passes itself."""
 
 
@@ -45,8 +54,8 @@ class MethodEntry:
         summary: one line.
         make: method(subject, *, seed, **parameters) -> explanation; None for reference rows, which
             are made from the testbed and not by a method.
-        explains: "dictionary", "circuit", "ranking", "vector", "trigger", "probe" or "predictor":
-            what it returns; "" where only running it tells.
+        explains: "dictionary", "circuit", "ranking", "vector", "trigger", "probe", "alignment" or
+            "predictor": what it returns; "" where only running it tells.
     """
 
     name: str
@@ -101,6 +110,10 @@ def _cause(
 
 def _prediction(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
     return replace(_entry(f"prediction/{name}", make, kind), explains="predictor")
+
+
+def _variable(name: str, make: Callable[..., Any], kind: Kind = "method") -> MethodEntry:
+    return replace(_entry(f"variables/{name}", make, kind), explains="alignment")
 
 
 _PLANTED = {
@@ -171,6 +184,18 @@ METHODS: dict[str, MethodEntry] = {
         _prediction("information-flow", prediction.of_circuits.information_flow),
         _prediction("random-circuit", prediction.of_circuits.random_circuit, "control"),
         *(MethodEntry(r.id, r.kind, r.summary, None, "predictor") for r in prediction_rows.ROWS),
+        _variable("das", variables.das),
+        _variable("boundless-das", variables.boundless_das),
+        _variable("linear-probe", variables.linear_probe),
+        _variable("difference-of-means", variables.difference_of_means),
+        _variable("logit-lens", variables.logit_lens),
+        _variable("pca", variables.pca),
+        _variable("random-subspace", variables.random_subspace, "control"),
+        _variable("whole-layer", variables.whole_layer, "control"),
+        *(
+            MethodEntry(row.id, row.kind, row.summary, None, "alignment")
+            for row in variable_rows.ROWS
+        ),
         *(MethodEntry(f"O0-{kind}", "oracle", said, None, kind) for kind, said in _PLANTED.items()),
     )
 }
@@ -181,8 +206,7 @@ TESTBEDS: dict[
     presets.Preset
     | toy_presets.ToyPreset
     | CompiledPreset
-    | CircuitPreset
-    | PredictionPreset
+    | ModelPreset[Any]
     | cause_presets.CausePreset,
 ] = {
     preset.name: preset
@@ -194,6 +218,8 @@ TESTBEDS: dict[
         *program_presets.PRESETS,
         *cause_presets.PRESETS,
         *prediction_presets.PRESETS,
+        *program_variables.PRESETS,
+        *variable_presets.PRESETS,
     )
 }
 
@@ -214,7 +240,7 @@ def build(name: str, /, *, seed: int = 0, **parameters: Any) -> Any:
     Returns:
         `Testbed`, whose truth is a dictionary; of a name that begins with "circuit/" a
         `CircuitTestbed`, with "causes/" a testbed of a site (`groundtruth.site_testbed`), with
-        "prediction/" a `PredictionTestbed`.
+        "prediction/" a `PredictionTestbed`, with "variables/" a `VariableTestbed`.
 
     Example:
         >>> testbed = build("sparse/small", seed=0)
@@ -277,9 +303,13 @@ def check_explains(entry: MethodEntry, explains: str, testbed: str) -> None:
     if entry.explains not in ("", explains) and not unranked:
         fitting = sorted(e.name for e in METHODS.values() if e.explains == explains and e.make)
         raise InputError(
-            f"{entry.name}: explains by a {entry.explains}, but {testbed} is scored by a "
-            f"{explains}. Methods for it: {', '.join(fitting)}."
+            f"{entry.name}: explains by {_a(entry.explains)}, but {testbed} is scored by "
+            f"{_a(explains)}. Methods for it: {', '.join(fitting)}."
         )
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.circuit_truth import Bounds, CircuitTruth
 from groundtruth.errors import reject
 from groundtruth.model_subject import ModelSubject
-from groundtruth.preset import Preset
 from groundtruth.testbed import Recipe
 from groundtruth.universe import Unit, Universe
 
@@ -123,11 +122,6 @@ class CircuitTestbed:
             f"<CircuitTestbed {self.name}: {len(self.universe)} {self.unit}s, "
             f"{self.scored.condition}, {self.hash[:12]}>"
         )
-
-
-class CircuitPreset(Preset[CircuitTestbed]):
-    """A named circuit testbed; its seed is of the inputs and their partners, where these are
-    drawn."""
 
 
 def _arrays(truth: CircuitTruth) -> dict[str, np.ndarray]:

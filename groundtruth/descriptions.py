@@ -26,10 +26,12 @@ from groundtruth.trials import (
     PredictionTrial,
     SiteTrial,
     Terms,
+    VariableTrial,
     all_metrics,
     trial_of,
 )
 from groundtruth.universe import shown
+from groundtruth.variable_testbed import VariableTestbed
 
 Watch = Callable[[str, int, int], None]
 
@@ -91,6 +93,9 @@ def _testbed(name: str, oracle: bool, watch: Watch) -> Iterator[tuple[str, Any]]
     if isinstance(world, (SiteTestbed, PredictionTestbed)):
         yield from _site(world, oracle)
         return
+    if isinstance(world, VariableTestbed):
+        yield from _variables(world, oracle)
+        return
     truth = world.truth.features
     yield "expected_l0", round(truth.expected_l0, 4)
     yield "coherence", round(truth.coherence, 4)
@@ -136,7 +141,20 @@ def _site(world: SiteTestbed | PredictionTestbed, oracle: bool) -> Iterator[tupl
         yield from _rows(trial)
 
 
-def _rows(trial: CircuitTrial | SiteTrial | PredictionTrial) -> Iterator[tuple[str, Any]]:
+def _variables(world: VariableTestbed, oracle: bool) -> Iterator[tuple[str, Any]]:
+    """What a method is asked for, at seed 0, where it is, and what the truth itself scores."""
+    yield "output", world.output
+    yield "asked for", {name: list(map(str, world.values(name))) for name in world.hypothesis}
+    yield "planted", str(world.truth).split("\n")
+    yield "sites", list(world.sites)
+    yield "hash_seed_0", world.hash
+    if oracle:
+        yield from _rows(VariableTrial(world, Terms()))
+
+
+def _rows(
+    trial: CircuitTrial | SiteTrial | PredictionTrial | VariableTrial,
+) -> Iterator[tuple[str, Any]]:
     for row in trial.rows:
         scores = {metric: result.value for metric, result in trial.row(row).results.items()}
         yield row, {metric: v if v is None else round(v, 4) for metric, v in scores.items()}

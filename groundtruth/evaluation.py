@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundtruth import catalogue, evaluators, guard, seeds
+from groundtruth import catalogue, evaluators, guard, provenance, seeds
 from groundtruth.adapters import as_method, is_method
 from groundtruth.catalogue import build
 from groundtruth.errors import GroundtruthError, MethodError, UnknownName, reject
 from groundtruth.explanation import Dictionary
-from groundtruth.trials import Terms, Trial, trial_of, trial_type
+from groundtruth.trials import Terms, Trial, TwinnedTrial, trial_of, trial_type
 
 
 def evaluate(
@@ -34,14 +35,15 @@ def evaluate(
         claim: a `gt.Dictionary`, a fitted scikit-learn estimator or a torch module with encode
             and a decoder; on a circuit testbed a `gt.Circuit`, on one of causes the
             `gt.RankedDictionary`, `gt.SteeringVector`, `gt.Backdoor` or `gt.Probe` that it asks
-            for, on one of prediction a `gt.Predictor`; or a method
-            `method(subject, *, seed) -> explanation`, or an unfitted estimator, or the name of one
-            of ours ("sae/topk", "circuit/eap", "causes/probe-raw"), which is then run on the
-            subject.
+            for, on one of prediction a `gt.Predictor`, on one of variables a `gt.Alignment`; or a
+            method `method(subject, *, seed) -> explanation`, or an unfitted estimator, or the name
+            of one of ours ("sae/topk", "circuit/eap", "causes/probe-raw", "variables/das"), which
+            is then run on the subject; for variables on an untrained model and on a control task
+            as well.
         seed: of the world, if `testbed` is a name, and of the method.
         metrics: ids or families ("recover"); all if None.
         scoring: how much data scores, see `Scoring`; of circuits, what they are compared with,
-            see `CircuitScoring`; None of causes and prediction, whose inputs all score.
+            see `CircuitScoring`; None of causes, prediction and variables, whose tests are fixed.
         n_train: training budget that identifiability is stated for; 500,000 if None.
         threshold: tau, the cosine that counts as recovered; 0.9 if None.
         share: phi, the share of the reference F1 that activity must reach; 0.8 if None.
@@ -50,7 +52,7 @@ def evaluate(
 
     Returns:
         `Report`: results by metric id, a verdict, and every feature's fate. On a circuit testbed,
-        or one of causes or prediction, `ClaimReport`, which has no features.
+        or one of causes, prediction or variables, `ClaimReport`, which has no features.
 
     Raises:
         UnknownName, InputError: what was asked for does not exist or is out of range.
@@ -73,20 +75,30 @@ def evaluate(
     terms = Terms(scoring, **{name: value for name, value in given.items() if name in known})
     trial = trial_of(testbed, terms)
     evaluators.names(metrics, trial.metrics)
-    explanation, flags = explain(trial, claim, seed=seed, **parameters)
-    name = explanation.name or _name(claim)
-    return trial.report(explanation, name=name, seed=seed, flags=flags, metrics=metrics)
+    found = explain(trial, claim, seed=seed, **parameters)
+    name = found.explanation.name or _name(claim)
+    return trial.report(found.explanation, name=name, seed=seed, flags=found.flags, metrics=metrics)
 
 
-def explain(
-    trial: Trial, claim: Any, /, *, seed: int, **parameters: Any
-) -> tuple[Any, tuple[str, ...]]:
-    """The explanation that `claim` is, or that it finds on the testbed's subject.
+@dataclass(frozen=True)
+class Explained:
+    """An explanation, and how it came about.
 
-    Returns:
-        The explanation, and what the method changed of global state and of the model (it was put
-        back).
+    Fields:
+        explanation: as it is scored.
+        flags: what the method changed of global state and of the model (it was put back), and what
+            broke on a twin.
+        twins: what running it on twins of the testbed cost; None if it was not.
     """
+
+    explanation: Any
+    flags: tuple[str, ...] = ()
+    twins: provenance.Usage | None = None
+
+
+def explain(trial: Trial, claim: Any, /, *, seed: int, **parameters: Any) -> Explained:
+    """The explanation that `claim` is, or that it finds on the testbed's subject, and on those of
+    its twins where scores compare with these."""
     if isinstance(claim, str) and not Path(claim).exists():
         claim = _named(trial, claim, parameters)
     if not is_method(claim):
@@ -94,11 +106,30 @@ def explain(
             raise reject(
                 "parameters", parameters, "none: the claim is an explanation, not a method"
             )
-        return trial.read(claim), ()
-    method, subject = as_method(claim), trial.testbed.subject
+        return Explained(trial.read(claim))
+    method = as_method(claim)
+    explanation, flags = _found(trial, method, trial.testbed.subject, seed, parameters)
+    if not isinstance(trial, TwinnedTrial):
+        return Explained(explanation, flags)
+    own = {name: value for name, value in parameters.items() if name not in catalogue.HOOKS}
+    with provenance.Stopwatch() as watch:
+        found: dict[str, Any] = {}
+        for name, subject in trial.twins(explanation, seed=seed).items():
+            try:
+                found[name], left = _found(trial, method, subject, seed, own)
+            except GroundtruthError as error:
+                found[name], left = error, (str(error),)
+            flags += tuple(f"on the {name} twin: {flag}" for flag in left)
+    return Explained(trial.beside(explanation, found, seed=seed), flags, watch.usage)
+
+
+def _found(
+    trial: Trial, method: Callable[..., Any], subject: Any, seed: int, parameters: dict[str, Any]
+) -> tuple[Any, tuple[str, ...]]:
+    """What a method finds on one subject, and what it left changed there."""
     with guard.restored() as changed, _guarded(subject) as damage:
-        found = trial.read(run_method(method, subject, seed=seed, **parameters))
-    return found, (*(f"changed {name}" for name in changed), *damage)
+        explanation = trial.read(run_method(method, subject, seed=seed, **parameters))
+    return explanation, (*(f"changed {name}" for name in changed), *damage)
 
 
 @contextlib.contextmanager

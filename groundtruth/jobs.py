@@ -136,13 +136,13 @@ def _run_method(
         if store.is_complete(key):
             return Done(job.label, (key,), 1, _failure(job, store.load(key).record))
         trial.prepare()
-        error, report = None, None
+        error, report, twins = None, None, None
         if is_damaged(store.checkpoint(key)):
             _forget(store.checkpoint(key))
         history = History(trial.testbed, store.checkpoint(key)) if spec.watch_at else None
         with provenance.Stopwatch() as watch:
             try:
-                report = _score(
+                report, twins = _score(
                     job,
                     spec,
                     entry,
@@ -151,6 +151,8 @@ def _run_method(
                 )
             except (Exception, SystemExit) as raised:
                 error = _described(raised)
+        usage = watch.usage if twins is None else watch.usage.without(twins)
+        cost = {**usage.to_json(), "twins": None if twins is None else twins.to_json()}
         record = {
             **_context(job, trial, spec.name, entry.kind, entry.summary, spec.parameters),
             "status": "ok" if report is not None else "failed",
@@ -158,7 +160,7 @@ def _run_method(
             "flags": list(report.flags) if report is not None else [],
             "verdict": report.verdict if report is not None else "",
             "history": [] if history is None else history.points(),
-            "provenance": {**provenance.collect(), **watch.usage.to_json()},
+            "provenance": {**provenance.collect(), **cost},
         }
         if report is None:
             record["results"] = _floor_results(trial, error or {})
@@ -251,12 +253,12 @@ def _score(
     entry: catalogue.MethodEntry,
     trial: Trial,
     hooks: dict[str, Any],
-) -> Report:
+) -> tuple[Report, provenance.Usage | None]:
+    """The report, and what running the method on twins cost."""
     seed = job.world.seed
-    explanation, flags = evaluation.explain(
-        trial, entry.make, seed=seed, **spec.parameters, **hooks
-    )
-    return trial.report(explanation, name=spec.name, seed=seed, flags=flags)
+    found = evaluation.explain(trial, entry.make, seed=seed, **spec.parameters, **hooks)
+    report = trial.report(found.explanation, name=spec.name, seed=seed, flags=found.flags)
+    return report, found.twins
 
 
 def _run_rows(job: Job, trial: Trial, store: Store, tell: Callable[[str], None] | None) -> Done:

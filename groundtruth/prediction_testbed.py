@@ -11,7 +11,6 @@ import numpy as np
 
 from groundtruth import hashing, seeds
 from groundtruth.predictor import Interchange, Predictor, check_queries
-from groundtruth.preset import Preset
 from groundtruth.testbed import Recipe
 
 if TYPE_CHECKING:
@@ -203,7 +202,3 @@ class PredictionTestbed:
 
     def __repr__(self) -> str:
         return f"<PredictionTestbed {self.name}: {', '.join(self.truth.sets)}, {self.hash[:12]}>"
-
-
-class PredictionPreset(Preset[PredictionTestbed]):
-    """A named testbed of prediction; its seed is of all inputs."""

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -131,6 +131,14 @@ class Usage:
     wall_seconds: float
     cpu_seconds: float
     peak_rss_bytes: int
+
+    def without(self, part: Usage) -> Usage:
+        """The cost less that of a part of the block."""
+        return replace(
+            self,
+            wall_seconds=max(0.0, self.wall_seconds - part.wall_seconds),
+            cpu_seconds=max(0.0, self.cpu_seconds - part.cpu_seconds),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundtruth import circuit_rows, ladder, prediction_rows
+from groundtruth import circuit_rows, ladder, prediction_rows, variable_rows
 from groundtruth.errors import UnknownName
 from groundtruth.evaluators.comparison import SHARE, THRESHOLD
 from groundtruth.generators.gates import GATES
@@ -395,6 +395,45 @@ def _compiled_worlds(n_samples: int) -> tuple[WorldSpec, ...]:
     return (*worlds, world("induction", 16, 1, inside))
 
 
+_VARIABLES: dict[str, dict[str, Any]] = {
+    "count": {},
+    "sort_unique": {"variables": ["target"]},
+    "reverse": {"variables": ["length", "opposite"]},
+    "induction": {"variables": ["previous_token", "latest"]},
+}
+"""Program -> parameters. Of the longer ones the output, which any method finds, is not asked."""
+
+
+def _variable_worlds() -> tuple[WorldSpec, ...]:
+    """Programs and a twin of each, and the two equalities. Searches are shorter than by default:
+    every one is made for each variable and site, and on the untrained model too."""
+    short = {"steps": 200}
+    methods = (
+        MethodSpec("variables/das", short),
+        MethodSpec("variables/boundless-das", short),
+        *(
+            MethodSpec(f"variables/{name}")
+            for name in (
+                "linear-probe",
+                "difference-of-means",
+                "logit-lens",
+                "pca",
+                "random-subspace",
+                "whole-layer",
+            )
+        ),
+    )
+    twin = {"twin": {"superpose": 0.9, "rotate": True, "decoys": 2}}
+    return (
+        WorldSpec("variables/hierarchical_equality", methods, _SEEDS),
+        *(
+            WorldSpec(f"variables/{name}", methods, _SEEDS, {**parameters, **which})
+            for name, parameters in _VARIABLES.items()
+            for which in ({}, twin)
+        ),
+    )
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -529,6 +568,17 @@ SUITES: dict[str, Suite] = {
             _prediction_worlds(),
             rows=tuple(row.id for row in prediction_rows.ROWS),
             primary="pred.skill.novel",
+            scoring=None,
+        ),
+        Suite(
+            "variables-small",
+            1,
+            "Causal variables: distributed alignment search, boundless too, probes, means, the "
+            "logit lens and PCA on hierarchical equality, four compiled programs and their "
+            "superposed twins, beside untrained models and controls. Twenty minutes on two cores.",
+            _variable_worlds(),
+            rows=tuple(row.id for row in variable_rows.ROWS),
+            primary="cv.iia",
             scoring=None,
         ),
         Suite(

@@ -422,8 +422,8 @@ def _run(
 ) -> Row:
     reason = ""
     try:
-        claim, flags = evaluation.explain(trial, _bound(entry, given), seed=seed)
-        report = trial.report(claim, name=entry.name, seed=seed, flags=flags)
+        found = evaluation.explain(trial, _bound(entry, given), seed=seed)
+        report = trial.report(found.explanation, name=entry.name, seed=seed, flags=found.flags)
         results = {m: replace(r, evidence={}) for m, r in report.results.items()}
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

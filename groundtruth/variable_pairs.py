@@ -162,12 +162,50 @@ def interchanging(basis: Any) -> Edit:
 
 
 def claimed_edit(claim: Subspace) -> Edit:
-    """The interchange that a claim says."""
-    edit = interchanging(claim.basis)
+    """The interchange that a claim says.
+
+    Raises:
+        ExplanationError: when it is made; its featurizer fails, or gives other shapes.
+    """
+    interchanged = interchanging(claim.basis)
     if claim.featurizer is None:
-        return edit
+        return interchanged
     to, back = claim.featurizer
-    return lambda x, source: back(edit(to(x), to(source)))
+
+    def edit(x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        try:
+            found = back(interchanged(to(x), to(source)))
+        except Exception as error:
+            raise ExplanationError(
+                f"featurizer at {claim.site}: expected a map of tensors of shape {tuple(x.shape)} "
+                f"and its inverse, got {type(error).__name__}: {error}."
+            ) from error
+        if found.shape != x.shape:
+            raise ExplanationError(
+                f"featurizer at {claim.site}: expected shape {tuple(x.shape)} back, got "
+                f"{tuple(found.shape)}."
+            )
+        return found
+
+    return edit
+
+
+def site_width(model: Transformer, site: str) -> int:
+    """How many numbers stand at a position of `site`.
+
+    Raises:
+        UnknownName, InputError: as `activations_at`.
+    """
+    return activations_at(model, np.array([[model.bos]]), site).shape[-1]
+
+
+def check_width(claim: Subspace, width: int) -> None:
+    """Raise for a basis that is not as wide as its site."""
+    if claim.basis.shape[1] != width:
+        raise ExplanationError(
+            f"basis at {claim.site}: expected rows of width {width}, got {claim.basis.shape[1]}. "
+            "Was it made for another site or model?"
+        )
 
 
 def are_right(
@@ -184,11 +222,7 @@ def are_right(
         UnknownName: no such site.
     """
     source = activations_at(model, pairs.source, claim.site)
-    if source.shape[-1] != claim.basis.shape[1]:
-        raise ExplanationError(
-            f"basis at {claim.site}: expected rows of width {source.shape[-1]}, got "
-            f"{claim.basis.shape[1]}. Was it made for another site or model?"
-        )
+    check_width(claim, source.shape[-1])
     with torch.no_grad():
         outputs = patched_outputs(
             model, pairs, claim.site, source, claimed_edit(claim), claim.positions, also

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +43,8 @@ class VariableSubject:
     ) -> None:
         self.model, self.sites, self.answers = model, tuple(sites), answers
         self.values = MappingProxyType(dict(values))
-        self._pairs, self._labelled = pairs, labelled
+        # Methods ask again for every site, and running the causal model takes longer than a fit.
+        self._pairs, self._labelled = functools.cache(pairs), functools.cache(labelled)
 
     def pairs(self, variable: str, n: int, *, seed: int = 0) -> Pairs:
         """`n` random pairs to interchange `variable` on; on every second one an answer changes, or

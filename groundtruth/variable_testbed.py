@@ -13,6 +13,7 @@ from groundtruth import hashing, seeds
 from groundtruth.errors import InputError, Undefined
 from groundtruth.models.transformer import Transformer
 from groundtruth.models.untrained import untrained_weights
+from groundtruth.models.weights import Weights
 from groundtruth.testbed import Recipe
 from groundtruth.variable_pairs import ARRAYS, Answers, Labelled, Pairs
 from groundtruth.variable_subject import VariableSubject
@@ -34,6 +35,7 @@ class VariableTestbed:
         sites: of the residual stream, in order.
         truth: the variables, with sites and subspaces.
         output: the variable that the model's outputs say.
+        answers: what the outputs are for each of its values.
         hypothesis: the variables that a method is asked for.
         draw: the law of bases and of sources.
         encode: sequences -> (n, position) token ids, begin-of-sequence first, padding last.
@@ -52,6 +54,7 @@ class VariableTestbed:
     sites: tuple[str, ...]
     truth: VariableTruth
     output: str
+    answers: Answers
     hypothesis: tuple[str, ...]
     draw: Draw
     encode: Callable[[Sequences], np.ndarray]
@@ -82,20 +85,16 @@ class VariableTestbed:
         }
         return hashing.content_hash(described, arrays)
 
-    @cached_property
-    def answers(self) -> Answers:
-        """What the outputs can say."""
-        return Answers(self.values(self.output), self.truth[self.output].points)
-
     def values(self, variable: str) -> tuple[Any, ...]:
         """All that a variable can be."""
         values = self.truth[variable].values
         assert values is not None  # checked above
         return values
 
-    @cached_property
+    @property
     def subject(self) -> VariableSubject:
-        """What a method may see."""
+        """What a method may see: a new one each time, with a model of its own, so that nothing a
+        method does to it reaches the next method or the scores."""
 
         def pairs(variable: str, n: int, seed: int) -> Pairs:
             try:
@@ -107,7 +106,7 @@ class VariableTestbed:
             return _mixed(telling, self.pairs(variable, rest, "train", seed=seed))
 
         return VariableSubject(
-            self.model,
+            self._with(self.model.to_weights()),
             self.sites,
             {name: self.values(name) for name in self.hypothesis},
             self.answers,
@@ -169,13 +168,13 @@ class VariableTestbed:
         Source: Sutter et al., "The Non-Linear Representation Dilemma: Is Causal Abstraction Enough
         for Mechanistic Interpretability?", 2025, https://arxiv.org/abs/2507.08802
         """
-        weights = untrained_weights(self.model.to_weights(), seed=seed)
-        model = Transformer(weights, self.model.W_E.dtype).to(self.model.W_E.device)
-        return replace(self, model=model)
+        return replace(
+            self, model=self._with(untrained_weights(self.model.to_weights(), seed=seed))
+        )
 
     def control(self, *, seed: int = 0) -> VariableTestbed:
         """The same model with labels that only memory can get right: each token has a value of each
-        variable, drawn once from the variable's own distribution.
+        variable, drawn once from the variable's own distribution; again where all had the same.
 
         Source: Hewitt and Liang, "Designing and Interpreting Probes with Control Tasks", 2019,
         https://arxiv.org/abs/1909.03368
@@ -184,8 +183,12 @@ class VariableTestbed:
         for name in self.hypothesis:
             found = self.labelled(name, 1024, "train")
             rng = seeds.generator(self._root, "control", name, seeds.check_seed(seed))
-            drawn[name] = rng.choice(found.labels[found.there], self.model.n_tokens)
+            drawn[name] = _token_labels(rng, found, self.model.n_tokens)
         return replace(self, control_labels=drawn)
+
+    def _with(self, weights: Weights) -> Transformer:
+        """A model of these weights, where and in the precision in which the testbed's is."""
+        return Transformer(weights, self.model.W_E.dtype).to(self.model.W_E.device)
 
     @cached_property
     def _root(self) -> bytes:
@@ -249,6 +252,16 @@ class VariableTestbed:
 
     def __repr__(self) -> str:
         return f"<VariableTestbed {self.name}: {', '.join(self.hypothesis)}>"
+
+
+def _token_labels(rng: np.random.Generator, found: Labelled, n_tokens: int) -> np.ndarray:
+    """(n_tokens,) labels, of which tokens that occur have two at least, if that can be."""
+    own, tokens = found.labels[found.there], np.unique(found.tokens[found.there])
+    least = min(2, len(np.unique(own)), len(tokens))
+    while True:
+        drawn = rng.choice(own, n_tokens)
+        if len(np.unique(drawn[tokens])) >= least:
+            return drawn
 
 
 def _mixed(first: Pairs, second: Pairs) -> Pairs:

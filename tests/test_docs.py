@@ -25,6 +25,7 @@ PAGES = (
     "docs/failure_modes.md",
     "docs/sites.md",
     "docs/prediction.md",
+    "docs/variables.md",
     "docs/reproductions/sanity_checks.md",
 )
 MADE_BY_RUNS = {
@@ -63,10 +64,11 @@ def test_metrics_and_testbeds_named_in_the_readme_exist() -> None:
     metrics = set(re.findall(r"`((?:recover|act|recon)\.\w+)`", text))
     assert metrics and metrics <= set(METRICS)
     families = "sparse|failure|manifold|pair|synthsaebench|toy|compiled|circuit|causes|prediction"
+    families += "|variables"
     worlds = set(re.findall(rf"`((?:{families})[/-][\w-]+)`", text)) - set(SUITES)
     assert worlds <= set(catalogue.testbeds())
-    # Of the toy worlds, compiled ones, circuits and predictions, many each, the README shows one.
-    many = ("toy/", "compiled/", "circuit/", "prediction/")
+    # Of the toy worlds, compiled ones, circuits, predictions and variables, the README shows one.
+    many = ("toy/", "compiled/", "circuit/", "prediction/", "variables/")
     assert {w for w in catalogue.testbeds() if not w.startswith(many)} <= worlds
     assert all(any(w.startswith(family) for w in worlds) for family in many)
 
@@ -77,6 +79,16 @@ def test_the_readme_method_runs_as_printed(capsys: pytest.CaptureFixture[str]) -
     exec(compile(block, "README.md", "exec"), names)
     assert 0 <= names["report"]["recover.joint"].value <= 1
     assert "features recovered" in capsys.readouterr().out
+
+
+def test_the_page_on_variables_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    text = (ROOT / "docs/variables.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "variables.md", "exec"), names)
+    out = capsys.readouterr().out
+    assert out.startswith("(1, 2, 3, 4)\n") and "length: 4 dimensions from blocks.0" in out
+    assert names["report"]["cv.iia"].normalised > 0.2
 
 
 class MySAE(torch.nn.Module):

@@ -21,7 +21,7 @@ import pytest
 import groundtruth
 from groundtruth import files, hashing, provenance
 from groundtruth.errors import Undefined
-from groundtruth.provenance import Stopwatch, collect, environment_flags, git_state
+from groundtruth.provenance import Stopwatch, Usage, collect, environment_flags, git_state
 
 
 def test_what_is_collected_is_plain_json_that_comes_back_equal() -> None:
@@ -269,3 +269,10 @@ def test_a_block_that_fails_is_measured_too() -> None:
 def test_usage_before_the_end_is_undefined() -> None:
     with Stopwatch() as watch, pytest.raises(Undefined, match="before the block has ended"):
         _ = watch.usage
+
+
+def test_the_cost_of_a_part_is_taken_out() -> None:
+    whole = Usage("a", "b", 3.0, 2.0, 5)
+    assert whole.without(Usage("a", "b", 1.0, 0.5, 9)) == Usage("a", "b", 2.0, 1.5, 5)
+    # Clocks are read one after the other: what is left of a whole is never below 0.
+    assert whole.without(Usage("a", "b", 3.1, 2.0, 5)).wall_seconds == 0

@@ -77,6 +77,18 @@ def test_control_labels_are_one_to_a_token_and_of_the_same_distribution():
     assert (other.labels[other.there] != labels).any()
 
 
+def test_control_labels_are_never_all_the_same():
+    # Of three tokens, and two thirds of one value, 2 of 5 draws are.
+    count = library.program("count", "a")
+    testbed = variable_testbed(compile_program(count, vocab="abc", max_length=4, closed=True))
+    for seed in range(20):
+        found = testbed.control(seed=seed).labelled("is_a", 100)
+        assert len(set(found.labels[found.there].tolist())) == 2
+    one = variable_testbed(compile_program(count, vocab="a", max_length=4, closed=True))
+    found = one.control().labelled("count", 100)
+    assert len(set(found.labels[found.there].tolist())) == 1  # there is one token
+
+
 def test_an_untrained_model_has_the_shapes_and_nothing_else():
     testbed = equality()
     twin, other = testbed.untrained(), testbed.untrained(seed=1)

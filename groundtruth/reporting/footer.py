@@ -126,9 +126,12 @@ def _software(run: Run) -> str:
 
 
 def _cost(runs: Sequence[Run]) -> str:
-    wall = [w for run in runs if (w := run.provenance.get("wall_seconds")) is not None]
-    cpu = [c for run in runs if (c := run.provenance.get("cpu_seconds")) is not None]
-    peak = [p for run in runs if (p := run.provenance.get("peak_rss_bytes")) is not None]
+    # A method that is run on twins of its testbed as well has a cost of its own there.
+    costs = [cost for run in runs for cost in (run.provenance, run.provenance.get("twins") or {})]
+    wall, cpu, peak = (
+        [found for cost in costs if (found := cost.get(name)) is not None]
+        for name in ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
+    )
     if not wall:
         return _UNKNOWN
     text = f"{_duration(sum(wall))} of runs, added up"

@@ -273,6 +273,43 @@ PREDICTOR = View(
 )
 
 
+ALIGNMENT = View(
+    primary="cv.iia",
+    measure="interchange accuracy",
+    beside="cv.cause_iso",
+    beside_measure="cause and isolation",
+    ceiling="the planted subspaces",
+    explained="",
+    units="pairs",
+    columns=(
+        Column("cv.iia", "IIA", interval=True, brief=True),
+        Column("cv.iia_selectivity", "over untrained", brief=True),
+        Column("cv.cause", "cause"),
+        Column("cv.iso", "isolation"),
+        Column("cv.cause_iso", "cause + iso", brief=True),
+        Column("cv.subspace_coverage", "coverage", brief=True),
+        Column("cv.subspace_purity", "purity", brief=True),
+        Column("cv.subspace_angle", "angle", digits=0),
+        Column("probe.accuracy", "probe accuracy"),
+        Column("probe.selectivity", "probe selectivity"),
+    ),
+    panels=(
+        ("cv.iia", "interchange accuracy, on pairs that tell"),
+        ("cv.cause_iso", "mean of cause and isolation"),
+    ),
+    reading=(
+        "IIA is the share of pairs on which the model, with what is claimed interchanged, answers "
+        "as the causal model does with the variable interchanged; only pairs count on which that "
+        "changes an answer. It does not say where: the inputs of a variable pass for it, and so "
+        "does the whole layer. Isolation (other variables keep their values), coverage and purity "
+        "of the planted subspace do. Normalised: 0 is random subspaces of equal dimension at the "
+        "claimed sites, 1 the planted ones. Over untrained is IIA less what the same method "
+        "reaches on random weights. That a probe reads a value does not say that the model does."
+    ),
+    facts=(),
+)
+
+
 VIEWS: dict[str, View] = {
     "dictionary": DICTIONARY,
     "circuit.edge": _circuit("edge"),
@@ -282,5 +319,6 @@ VIEWS: dict[str, View] = {
     "trigger": TRIGGER,
     "probe": PROBE,
     "predictor": PREDICTOR,
+    "alignment": ALIGNMENT,
 }
 """By the name that a testbed's record gives, "dictionary" if it gives none."""

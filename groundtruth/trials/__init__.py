@@ -21,7 +21,9 @@ from groundtruth.trials.sites import (
     SteeringTrial,
     TriggerTrial,
 )
-from groundtruth.trials.trial import Report, ScoredRow, Terms, Trial
+from groundtruth.trials.trial import Report, ScoredRow, Terms, Trial, TwinnedTrial
+from groundtruth.trials.variables import VariableTrial
+from groundtruth.variable_testbed import VariableTestbed
 
 __all__ = [
     "CircuitScoring",
@@ -33,6 +35,8 @@ __all__ = [
     "SiteTrial",
     "Terms",
     "Trial",
+    "TwinnedTrial",
+    "VariableTrial",
     "all_metrics",
     "metrics_beside",
     "trial_of",
@@ -47,6 +51,7 @@ TRIALS: Mapping[type, Any] = {
     TriggerTestbed: TriggerTrial,
     ProbeTestbed: ProbeTrial,
     PredictionTestbed: PredictionTrial,
+    VariableTestbed: VariableTrial,
 }
 """Class of testbed -> its class of trial."""
 

@@ -173,7 +173,7 @@ class RankingTrial(SiteTrial):
     def restored(self, tensors: Mapping[str, np.ndarray]) -> RankedDictionary | Dictionary:
         encode = None
         if "codes" in tensors:
-            encode = _recalled(self._activations(), tensors["codes"])
+            encode = recalled(self._activations(), tensors["codes"])
         dictionary = Dictionary(
             tensors["decoder"], encode, tensors["bias"], signed=bool(tensors["signed"])
         )
@@ -226,7 +226,7 @@ class TriggerTrial(SiteTrial):
     def restored(self, tensors: Mapping[str, np.ndarray]) -> Backdoor:
         if not tensors["claimed"]:
             return Backdoor(None)
-        trigger = _recalled(self.testbed.truth.tokens, tensors["flagged"])
+        trigger = recalled(self.testbed.truth.tokens, tensors["flagged"])
         return Backdoor(trigger, tensors.get("direction"))
 
 
@@ -247,7 +247,7 @@ class ProbeTrial(SiteTrial):
         return {"decided": claim.decide(self._cases())} | _direction(claim)
 
     def restored(self, tensors: Mapping[str, np.ndarray]) -> Probe:
-        return Probe(_recalled(self._cases(), tensors["decided"]), tensors.get("direction"))
+        return Probe(recalled(self._cases(), tensors["decided"]), tensors.get("direction"))
 
     def _cases(self) -> np.ndarray:
         truth = self.testbed.truth
@@ -258,7 +258,7 @@ def _direction(claim: Backdoor | Probe) -> Tensors:
     return {} if claim.direction is None else {"direction": claim.direction}
 
 
-def _recalled(seen: np.ndarray, answers: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def recalled(seen: np.ndarray, answers: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The function that answered so on the rows `seen`. The nearest of them is looked up, since
     another machine may put activations off by rounding."""
     from scipy.spatial import KDTree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -121,4 +121,18 @@ class Trial(Protocol):
 
     def bounds(self) -> dict[str, Result]:
         """A result of every metric whose floor a failed run is counted at."""
+        ...
+
+
+@runtime_checkable
+class TwinnedTrial(Protocol):
+    """A trial whose scores compare a method with itself: it is run on further subjects as well."""
+
+    def twins(self, explanation: Any, *, seed: int) -> Mapping[str, Any]:
+        """Subjects by name, given what was found on the testbed's."""
+        ...
+
+    def beside(self, explanation: Any, found: Mapping[str, Any], *, seed: int) -> Any:
+        """The explanation together with what the same method found on the twins; where it broke
+        there, `found` has the `GroundtruthError`."""
         ...

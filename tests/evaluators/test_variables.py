@@ -10,11 +10,12 @@ import pytest
 import torch
 from variable_cases import APART, compiled, equality, everywhere
 
+import groundtruth as gt
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import ExplanationError, UnknownName
 from groundtruth.evaluators.variable_claims import Twin, planted_alignment
 from groundtruth.evaluators.variable_subspaces import subspace_scores
-from groundtruth.evaluators.variables import score_method, score_variables
+from groundtruth.evaluators.variables import score_variables
 from groundtruth.generators.hierarchical_equality import hierarchical_equality
 from groundtruth.methods.variables import das, linear_probe, random_subspace, whole_layer
 from groundtruth.methods.variables.training import train
@@ -167,7 +168,7 @@ def test_another_subspace_of_the_same_effect_is_told_apart_by_its_place():
 
 def test_a_method_on_an_untrained_model_earns_what_chance_does():
     testbed = replace(equality(), hypothesis=("WX",))
-    results = score_method(testbed, lambda subject, seed: das(subject, seed=seed, site=APART), n=N)
+    results = gt.evaluate(testbed, das, site=APART)
     assert results["cv.iia"].value > 0.97
     # Two answers: a model that ignores its input is right on half of the pairs.
     assert results["cv.iia_selectivity"].parameters["untrained_iia"] < 0.65
@@ -189,13 +190,13 @@ def test_a_map_that_is_free_enough_finds_the_variable_in_an_untrained_model():
     # Without that control there is no number to be proud of.
     alone = scored(testbed, here)
     assert alone["cv.iia"].value is None and alone["cv.iia_all"].value is None
-    assert "Pass untrained=" in alone["cv.iia"].reason
+    assert "of an untrained model is not known" in alone["cv.iia"].reason
     assert alone["cv.subspace_coverage"].reason.startswith("WX: claimed of a map")
 
 
 def test_a_probe_is_selective_for_what_is_planted():
     testbed = equality()
-    results = score_method(testbed, linear_probe, n=N)
+    results = gt.evaluate(testbed, linear_probe)
     assert results["probe.accuracy"].value > 0.97
     assert 0.4 < results["probe.accuracy"].floor < 0.65  # majority of two equally likely values
     selectivity = results["probe.selectivity"]

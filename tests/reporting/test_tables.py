@@ -116,6 +116,12 @@ def test_footer_names_what_is_needed_to_redo(suite):
     assert facts["time"] == "18 min of runs, added up"
 
 
+def test_the_footers_time_has_what_methods_cost_on_twins(suite):
+    suite[0]["provenance"]["twins"] = {"wall_seconds": 3600.0}
+    suite[1]["provenance"]["twins"] = None
+    assert dict(footer(read_runs(suite)))["time"] == "1 h 18 min of runs, added up"
+
+
 def test_text_takes_the_columns_that_fit(suite):
     narrow, wide = render_text(suite, width=110), render_text(suite, width=300)
     assert "decoder recall" not in narrow

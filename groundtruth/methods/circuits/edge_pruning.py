@@ -8,6 +8,7 @@ import torch
 from groundtruth import seeds
 from groundtruth.circuit import Circuit, circuit_of
 from groundtruth.errors import reject
+from groundtruth.methods.adam import Adam
 from groundtruth.model_subject import ModelSubject
 
 _TEMPERATURE, _LOW, _HIGH = 2 / 3, -0.1, 1.1
@@ -54,18 +55,13 @@ def edge_pruning(
     intact = subject.metric(subject.outputs())
     # Open at first: log odds of 2 pass nearly all.
     odds = torch.full((len(universe),), 2.0, dtype=torch.float64, requires_grad=True)
-    first = second = torch.zeros_like(odds)
-    for step in range(1, steps + 1):
+    adam = Adam([odds])
+    for _ in range(steps):
         noise = torch.as_tensor(draws.uniform(1e-6, 1 - 1e-6, (samples, len(universe))))
         outputs = subject.run(1 - _hard_concrete(odds, noise))
         loss = ((intact - subject.metric(outputs)).square() @ subject.weights).mean()
         cost = sparsity * torch.sigmoid(odds - _TEMPERATURE * np.log(-_LOW / _HIGH)).mean()
-        (slope,) = torch.autograd.grad(loss.double().cpu() + cost, odds)
-        # Adam by hand, because torch's loads its compiler, which takes seconds.
-        first = torch.lerp(first, slope, 0.1)
-        second = torch.lerp(second, slope.square(), 0.001)
-        size = (second / (1 - 0.999**step)).sqrt() + 1e-8
-        odds = (odds - rate * first / (1 - 0.9**step) / size).detach().requires_grad_()
+        adam.step(torch.autograd.grad(loss.double().cpu() + cost, [odds]), rate)
     strengths = odds.detach().numpy()
     return circuit_of(
         universe,

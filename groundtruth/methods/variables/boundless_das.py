@@ -8,8 +8,8 @@ from groundtruth import seeds
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import reject
 from groundtruth.methods.variables.choosing import each_variable, split
-from groundtruth.methods.variables.training import Made, site_width, starting, train
-from groundtruth.variable_pairs import Edit
+from groundtruth.methods.variables.training import Made, starting, train
+from groundtruth.variable_pairs import Edit, site_width
 from groundtruth.variable_subject import VariableSubject
 
 _HOT, _COLD = 0.5, 0.02  # widths of the boundary, in shares of the space
@@ -26,7 +26,10 @@ def boundless_das(
     batch: int = 128,
     penalty: float = 0.2,
 ) -> Alignment:
-    """A rotation R of the whole site and a boundary b: dimension i of R x, of d, is interchanged by
+    """A trained subspace whose dimension is trained as well, against a penalty.
+
+    There are a rotation R of the whole site and a boundary b; dimension i of R x, of d, is
+    interchanged by
 
         sigmoid((b - (i + 1/2) / d) / t),  t from 0.5 down to 0.02
 
@@ -49,7 +52,7 @@ def boundless_das(
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)
         fitted, held = (pairs.take(rows) for rows in split(len(pairs)))
-        width = site_width(subject, at)
+        width = site_width(subject.model, at)
         rng = seeds.generator(seeds.root_of("boundless_das", seed), at, variable)
         free = starting(subject, at, rng, width)
         bound = torch.full((), 0.5, dtype=free.dtype, device=free.device, requires_grad=True)

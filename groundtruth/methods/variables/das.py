@@ -7,8 +7,8 @@ import torch
 from groundtruth import seeds
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.methods.variables.choosing import dimensions, each_variable, split
-from groundtruth.methods.variables.training import Made, site_width, starting, train
-from groundtruth.variable_pairs import interchanging
+from groundtruth.methods.variables.training import Made, starting, train
+from groundtruth.variable_pairs import interchanging, site_width
 from groundtruth.variable_subject import VariableSubject
 
 
@@ -24,8 +24,9 @@ def das(
     batch: int = 128,
     starts: int = 3,
 ) -> Alignment:
-    """Orthonormal rows V, such that x_base + (x_source - x_base) V'V has the answers that the
-    causal model gives when the variable is interchanged.
+    """A subspace that is trained until its interchange has the answers of the causal model.
+
+    With orthonormal rows V what is interchanged is x_base + (x_source - x_base) V'V.
 
     Args:
         seed: of the start and the pairs.
@@ -43,7 +44,7 @@ def das(
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)
         fitted, held = (pairs.take(rows) for rows in split(len(pairs)))
-        size = dimensions(subject, variable, dim, site_width(subject, at))
+        size = dimensions(subject, variable, dim, site_width(subject.model, at))
         found = []
         for start in range(starts):
             root = seeds.root_of("das", seed)

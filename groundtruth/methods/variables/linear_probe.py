@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from groundtruth import guard
 from groundtruth.alignment import Alignment, Subspace
 from groundtruth.errors import reject
 from groundtruth.methods.variables.choosing import each_variable, spanned, split
@@ -62,7 +63,9 @@ class _Probe:
     def __init__(
         self, x: np.ndarray, labels: np.ndarray, penalty: float, values: tuple[Any, ...]
     ) -> None:
-        from sklearn.linear_model import LogisticRegression
+        # The first import draws random numbers and sets environment variables.
+        with guard.restored():
+            from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(labels)) < 2:
             raise reject("labels", np.unique(labels).tolist(), "two values or more")

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from groundtruth.variable_pairs import Edit, Pairs, activations_at, patched_outputs
+from groundtruth.methods.adam import Adam
+from groundtruth.variable_pairs import (
+    Edit,
+    Pairs,
+    activations_at,
+    patched_outputs,
+    site_width,
+)
 from groundtruth.variable_subject import VariableSubject
 
 Made = tuple[Edit, torch.Tensor]
@@ -26,7 +33,8 @@ def train(
     rate: float,
     batch: int,
 ) -> None:
-    """Adam on the mean cross-entropy of the answers after the edit, plus its penalty.
+    """Adam on the mean cross-entropy of the answers after the edit, plus its penalty, at a rate
+    that falls to a tenth.
 
     Args:
         parameters: trained in place.
@@ -34,8 +42,7 @@ def train(
         rng: which pairs are in a batch.
     """
     device = subject.model.W_E.device
-    optimizer = torch.optim.Adam(parameters, rate)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    adam = Adam(parameters)
     sources = activations_at(subject.model, pairs.source, site)
     for step in range(steps):
         rows = rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
@@ -46,11 +53,7 @@ def train(
         counted = torch.as_tensor(some.counted, device=device)
         wanted = torch.as_tensor(some.expected, device=device)[counted]
         loss = torch.nn.functional.cross_entropy(scores[counted], wanted) + penalty
-        optimizer.zero_grad()
-        for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
-            parameter.grad = slope
-        optimizer.step()
-        schedule.step()
+        adam.step(torch.autograd.grad(loss, parameters), rate * (1 - 0.9 * step / steps))
 
 
 def starting(
@@ -58,10 +61,5 @@ def starting(
 ) -> torch.Tensor:
     """(width, dim) normal numbers to start from, on the model's device, with a gradient."""
     like = subject.model.W_E
-    drawn = rng.normal(size=(site_width(subject, site), dim))
+    drawn = rng.normal(size=(site_width(subject.model, site), dim))
     return torch.tensor(drawn, device=like.device, dtype=like.dtype, requires_grad=True)
-
-
-def site_width(subject: VariableSubject, site: str) -> int:
-    """How many numbers stand at a position of `site`."""
-    return activations_at(subject.model, np.array([[subject.model.bos]]), site).shape[-1]

@@ -1,4 +1,4 @@
-"""A testbed by name, whose recipe is a name, plain parameters and a seed."""
+"""A named testbed of a model, built from its recipe."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from groundtruth import seeds
 from groundtruth.errors import UnknownName
 from groundtruth.testbed import Recipe
 
-Made = TypeVar("Made")
+Made = TypeVar("Made", covariant=True)
 
 
 @dataclass(frozen=True)
-class Preset(Generic[Made]):
-    """A named testbed.
+class ModelPreset(Generic[Made]):
+    """A named testbed of a model.
 
     Fields:
         builder: builder(recipe, source, **parameters) -> testbed.
