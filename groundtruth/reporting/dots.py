@@ -22,14 +22,14 @@ def draw_dots(section: Section, looks: Mapping[str, Look]) -> Figure:
     height = _TOP + _BOTTOM + span * _ROW
     figure = figure_of(8.4, height)
     for index, (metric, label) in enumerate(section.view.panels):
-        frame = (0.27 + 0.37 * index, _BOTTOM / height, 0.335, span * _ROW / height)
+        frame = (0.29 + 0.365 * index, _BOTTOM / height, 0.325, span * _ROW / height)
         axes = figure.add_axes(frame)
         axes.set_xlim(*_span(section, metric))
         axes.set_ylim(min(heights) - 0.6, max(heights) + 0.6)
         axes.grid(True, axis="x", color=RULE, lw=0.5, alpha=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-        names = [naming.shorten(row.label, 27) for row in section.rows]
+        names = [naming.shorten(row.label, 30) for row in section.rows]
         axes.set_yticks(heights, [""] * len(names) if index else names)
         axes.set_xlabel(label)
         for row, y in zip(section.rows, heights):
@@ -47,7 +47,7 @@ def _title(axes: Axes, section: Section) -> None:
     of = f"{section.n_testbeds} testbeds" if section.n_testbeds > 1 else of
     below = f"Mean over {of} with its 95 % interval."
     # The axes begin right of the names; the title begins with them.
-    title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.72)
+    title(axes, f"{name}: what was found, and how much of the claim is true", below, x=-0.8)
 
 
 def _span(section: Section, metric: str) -> tuple[float, float]:
