@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from groundtruth import catalogue, hashing
 from groundtruth.circuit import Circuit, circuit_of
 from groundtruth.circuit_rows import ROWS
 from groundtruth.circuit_testbed import CircuitTestbed
@@ -21,6 +20,7 @@ from groundtruth.evaluators.circuit_curves import OF_CURVES
 from groundtruth.evaluators.circuit_tests import OF_TESTS, score_circuit_tests
 from groundtruth.evaluators.circuits import METRICS, score_circuit
 from groundtruth.result import Metric, Result, undefined
+from groundtruth.trials.cards import card_of
 from groundtruth.trials.trial import ScoredRow, Tell, Terms
 
 BEHAVIOUR = {metric.id: metric for metric in (*OF_SETS, *OF_CURVES)}
@@ -79,19 +79,14 @@ class CircuitTrial:
         return {"scoring": self.scoring.description()}
 
     def card(self) -> dict[str, Any]:
-        testbed, truth = self.testbed, self.testbed.truth
-        return {
-            "name": testbed.name,
-            "view": f"circuit.{testbed.unit}",
-            "group": _group(testbed),
-            "hash": testbed.hash,
-            "recipe": hashing.jsonable(testbed.recipe.description()),
-            "truth_class": testbed.truth_class,
-            "summary": catalogue.testbed_summary(testbed.name),
-            "source": testbed.source,
-            "facts": facts(testbed),
-            "n_candidates": len(truth.universe),
-        }
+        testbed = self.testbed
+        return card_of(
+            testbed,
+            view=f"circuit.{testbed.unit}",
+            group=_group(testbed),
+            facts=facts(testbed),
+            n_candidates=len(testbed.truth.universe),
+        )
 
     def prepare(self) -> None:
         _ = self.testbed.truth

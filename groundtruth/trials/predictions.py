@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from groundtruth import catalogue, hashing
 from groundtruth.claim_report import ClaimReport
 from groundtruth.errors import ExplanationError, UnknownName, reject
 from groundtruth.evaluators import names
@@ -19,6 +18,7 @@ from groundtruth.prediction_rows import ROWS, surrogates
 from groundtruth.prediction_testbed import PredictionTestbed
 from groundtruth.predictor import Predictor
 from groundtruth.result import Metric, Result
+from groundtruth.trials.cards import card_of
 from groundtruth.trials.trial import ScoredRow, Tell, Terms
 
 _GUARANTEE = "guarantee"
@@ -45,18 +45,9 @@ class PredictionTrial:
         return {}
 
     def card(self) -> dict[str, Any]:
-        testbed = self.testbed
-        return {
-            "name": testbed.name,
-            "view": self.explains,
-            "group": "compiled programs",
-            "hash": testbed.hash,
-            "recipe": hashing.jsonable(testbed.recipe.description()),
-            "truth_class": testbed.truth_class,
-            "summary": catalogue.testbed_summary(testbed.name),
-            "source": testbed.source,
-            "facts": self.facts(),
-        }
+        return card_of(
+            self.testbed, view=self.explains, group="compiled programs", facts=self.facts()
+        )
 
     def prepare(self) -> None:
         _ = self.surrogates

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from groundtruth import catalogue, hashing
+from groundtruth import catalogue
 from groundtruth.backdoor import Backdoor
 from groundtruth.claim_report import ClaimReport
 from groundtruth.errors import ExplanationError, UnknownName, reject
@@ -26,6 +26,7 @@ from groundtruth.site_testbed import (
     TriggerTestbed,
 )
 from groundtruth.steering_vector import SteeringVector
+from groundtruth.trials.cards import card_of
 from groundtruth.trials.dictionaries import read_dictionary
 from groundtruth.trials.trial import ScoredRow, Tell, Terms
 
@@ -58,18 +59,7 @@ class SiteTrial:
         return {}
 
     def card(self) -> dict[str, Any]:
-        testbed = self.testbed
-        return {
-            "name": testbed.name,
-            "view": self.explains,
-            "group": self.group,
-            "hash": testbed.hash,
-            "recipe": hashing.jsonable(testbed.recipe.description()),
-            "truth_class": testbed.truth_class,
-            "summary": catalogue.testbed_summary(testbed.name),
-            "source": testbed.source,
-            "facts": self.facts(),
-        }
+        return card_of(self.testbed, view=self.explains, group=self.group, facts=self.facts())
 
     def prepare(self) -> None:
         _ = self.testbed.truth

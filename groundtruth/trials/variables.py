@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from groundtruth import catalogue, hashing
 from groundtruth.alignment import Alignment
 from groundtruth.claim_report import ClaimReport
 from groundtruth.errors import ExplanationError, UnknownName, reject
@@ -16,6 +15,7 @@ from groundtruth.evaluators import names
 from groundtruth.evaluators.variable_claims import Twin
 from groundtruth.evaluators.variables import METRICS, score_variables
 from groundtruth.result import Metric, Result
+from groundtruth.trials.cards import card_of
 from groundtruth.trials.sites import Tensors
 from groundtruth.trials.stored_alignments import array_text, restored, stored, text_array
 from groundtruth.trials.trial import ScoredRow, Tell, Terms
@@ -68,18 +68,9 @@ class VariableTrial:
         return {"n_pairs": N_PAIRS}
 
     def card(self) -> dict[str, Any]:
-        testbed = self.testbed
-        return {
-            "name": testbed.name,
-            "view": self.explains,
-            "group": "causal variables",
-            "hash": testbed.hash,
-            "recipe": hashing.jsonable(testbed.recipe.description()),
-            "truth_class": testbed.truth_class,
-            "summary": catalogue.testbed_summary(testbed.name),
-            "source": testbed.source,
-            "facts": self.facts(),
-        }
+        return card_of(
+            self.testbed, view=self.explains, group="causal variables", facts=self.facts()
+        )
 
     def facts(self) -> list[str]:
         """What a reader of a score needs to know of the testbed, in a few words each."""
