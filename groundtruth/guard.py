@@ -8,7 +8,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,8 @@ def restored() -> Iterator[list[str]]:
 
     Watched: the random states of Python, numpy and torch; torch's default dtype and device,
     gradient mode and thread count; numpy's error settings; warning filters; the working folder;
-    environment variables. Fault containment, not a security boundary.
+    environment variables. What a module changes as it is first imported is put back at once and
+    not named, since it is no doing of the caller's. Fault containment, not a security boundary.
 
     Example:
         >>> with restored() as changed:
@@ -28,6 +31,12 @@ def restored() -> Iterator[list[str]]:
         >>> changed
         ['python random state']
     """
+    with _watching() as changed, _imports_apart():
+        yield changed
+
+
+@contextmanager
+def _watching() -> Iterator[list[str]]:
     changed: list[str] = []
     undo = [(name, read(), read, write) for name, read, write in _watched()]
     try:
@@ -37,6 +46,30 @@ def restored() -> Iterator[list[str]]:
             if not _same(before, read()):
                 changed.append(name)
                 write(before)
+
+
+@contextmanager
+def _imports_apart() -> Iterator[None]:
+    """Every module that is first imported meanwhile is executed under a watch of its own."""
+    own, importing = SourceFileLoader.exec_module, False
+
+    def apart(self: SourceFileLoader, module: ModuleType) -> None:
+        nonlocal importing
+        if importing:  # by a module that is watched
+            own(self, module)
+            return
+        importing = True
+        try:
+            with _watching():
+                own(self, module)
+        finally:
+            importing = False
+
+    SourceFileLoader.exec_module = apart
+    try:
+        yield
+    finally:
+        SourceFileLoader.exec_module = own
 
 
 def _watched() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:

@@ -107,3 +107,23 @@ def test_nothing_is_named_when_nothing_changes() -> None:
         np.random.default_rng(0).random()
         torch.rand(2, generator=torch.Generator())
     assert changed == []
+
+
+def test_a_first_import_is_no_doing_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "import os, random\nos.environ['GROUNDTRUTH_Y'] = '1'\nrandom.random()\n"
+    (tmp_path / "careless_module.py").write_text(text)
+    (tmp_path / "careless_user.py").write_text("import careless_module\n")
+    before = random.getstate()
+    with guard.restored() as changed:
+        import careless_user  # noqa: F401
+    assert changed == [] and random.getstate() == before
+    assert "GROUNDTRUTH_Y" not in os.environ
+    (tmp_path / "another_module.py").write_text(text)
+    with guard.restored() as changed:
+        import another_module  # noqa: F401
+
+        random.random()
+    assert changed == ["python random state"]
