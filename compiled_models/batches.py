@@ -32,14 +32,18 @@ def encode(sequences: Sequence[Sequence[Value]], vocab: Sequence[Value]) -> Batc
     """`sequences` as one batch.
 
     Raises:
-        InputError: a token that is not in the vocabulary.
+        InputError: no list of sequences; a token that is not in the vocabulary.
 
     Example:
         >>> encode(["ba", "abc"], "abc").ids.tolist()
         [[1, 0, 0], [0, 1, 2]]
     """
+    try:
+        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    except TypeError:
+        fix = 'Pass for example ["ab", ["b", "a"]].'
+        raise reject("sequences", sequences, "a list of sequences of tokens", fix) from None
     index = {token: k for k, token in enumerate(vocab)}
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     ids = np.zeros((len(sequences), max(lengths, default=0)), dtype=np.int64)
     for row, sequence in enumerate(sequences):
         for place, token in enumerate(sequence):

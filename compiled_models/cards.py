@@ -30,7 +30,8 @@ MOST_SEQUENCES = 20_000
 
 @dataclass(frozen=True)
 class Card:
-    """A program in numbers.
+    """A program in numbers. The nodes and edges of its model, and how many of them matter, depend
+    on a condition: `print(compiled.circuit)`.
 
     Fields:
         name: of the program.
@@ -51,6 +52,14 @@ class Card:
     attention_depth: int
     trivial: bool
     max_length: int
+
+    def __str__(self) -> str:
+        what = "decide" if self.trivial else "do not decide"
+        return (
+            f"{self.expressions} expressions, {self.attention} of which attend, "
+            f"{self.attention_depth} on one path; up to length {self.max_length} token and index "
+            f"{what} the output"
+        )
 
 
 def difficulty(program: Program, vocab: Sequence[Value] | str) -> Card:

@@ -27,7 +27,7 @@ from groundtruth.compiled_models.program import Program
 from groundtruth.compiled_models.testbed import CompiledTestbed
 from groundtruth.compiled_models.twin_bounds import Held
 from groundtruth.compiled_models.values import Value
-from groundtruth.errors import HashMismatch, InputError, StoreError
+from groundtruth.errors import HashMismatch, InputError, StoreError, reject
 from groundtruth.models import Weights
 from groundtruth.models.model_files import load_weights, save_weights
 from groundtruth.store import NewerSchemaError
@@ -43,9 +43,11 @@ def save_compiled(testbed: CompiledTestbed, folder: str | Path) -> None:
     A model that is there is replaced.
 
     Raises:
-        InputError: tokens that JSON does not keep, such as tuples.
+        InputError: no testbed; tokens that JSON does not keep, such as tuples.
         StoreError: the files cannot be written.
     """
+    if not isinstance(testbed, CompiledTestbed):
+        raise reject("testbed", testbed, "a CompiledTestbed", "Pass compiled.testbed.")
     compiled = testbed.compiled
     body = {
         "schema": SCHEMA,

@@ -2,7 +2,8 @@
 
 Rows run from the embeddings down to the logits, an attention and an MLP row for each block. A line
 joins two boxes where a path of weights, not all 0, leads from one into the other; it is faint where
-the edge is not relevant under the default condition of `Compiled.circuit`.
+the edge is not relevant under the default condition of `Compiled.circuit`. Below stand the program
+and the decoys, which have no box: no path of weights leads from them to the outputs.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def drawing(compiled: Compiled) -> str:
     joined = connections(compiled)
     used = [c for c in joined if _edge(all_parts, c) in circuit.relevant.upper]
     rows = arranged(all_parts, joined)
-    program = str(compiled.program).split("\n")
-    height = _TOP + len(rows.rows) * _ROW + _LINE * len(program) + _EDGE
-    width = max(_LEFT + rows.width + _EDGE, 8.0 * max(map(len, program)) + 2 * _EDGE, 640.0)
+    listing = [*str(compiled.program).split("\n"), *map(str, compiled.decoys)]
+    height = _TOP + len(rows.rows) * _ROW + _LINE * len(listing) + _EDGE
+    width = max(_LEFT + rows.width + _EDGE, 8.0 * max(map(len, listing)) + 2 * _EDGE, 640.0)
     text = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" font-family="DejaVu Sans, Arial, sans-serif">',
@@ -63,7 +64,7 @@ def drawing(compiled: Compiled) -> str:
         *_row_names(all_parts),
         *_lines(rows, set(lines(all_parts, used))),
         *_boxes(compiled, all_parts, rows),
-        *_listing(program, _TOP + len(rows.rows) * _ROW),
+        *_listing(listing, _TOP + len(rows.rows) * _ROW),
         "</svg>",
     ]
     return "\n".join(text) + "\n"
@@ -162,8 +163,8 @@ def _box(rows: Rows, item: Item, fill: str, texts: tuple[str, str, str]) -> Iter
     yield _text(x, y + 57, _cut(texts[2], _LETTERS), 9.5, INK, "middle")
 
 
-def _listing(program: list[str], top: float) -> Iterator[str]:
-    for k, line in enumerate(program):
+def _listing(listing: list[str], top: float) -> Iterator[str]:
+    for k, line in enumerate(listing):
         yield _text(_EDGE, top + _LINE * k, line, 12, INK, family="DejaVu Sans Mono, monospace")
 
 

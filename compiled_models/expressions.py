@@ -209,6 +209,7 @@ class LinearSequenceMap(SOp):
             factor = getattr(self, which)
             if isinstance(factor, bool) or not isinstance(factor, (int, Fraction)):
                 raise reject(which, factor, "a whole number or a Fraction")
+            number(factor)
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]

@@ -14,7 +14,7 @@ from groundtruth.compiled_models.compiled import Compiled
 from groundtruth.compiled_models.outputs import model_tokens, told_apart
 from groundtruth.compiled_models.values import Value
 from groundtruth.compiled_models.variables import variable_truth
-from groundtruth.errors import InputError
+from groundtruth.errors import InputError, UnknownName, reject
 
 Subspaces = Mapping[str, tuple[str, Any]]
 """Variable -> (site, orthonormal rows) that are said to carry it."""
@@ -38,8 +38,9 @@ def interchange(
         subspaces: what is patched instead of the truth's subspaces: a claim.
 
     Raises:
-        InputError: not as many sources; an unknown token, or a sequence that is too long.
-        UnknownName: no such variable or site.
+        InputError: not as many sources; an unknown token, or a sequence that is too long; a
+            position that no sequence has.
+        UnknownName: no such variable or site, or one without a subspace.
 
     Example:
         >>> from groundtruth.compiled_models import compile_program, library
@@ -50,7 +51,12 @@ def interchange(
     """
     if len(base) != len(source):
         raise InputError(f"source: expected {len(base)} sequences, as in base, got {len(source)}.")
+    if len(base) == 0:
+        return []
     wanted = None if positions is None else set(positions)
+    if wanted is not None and not wanted <= (known := set(range(compiled.analysis.max_length))):
+        given, last = sorted(wanted - known), compiled.analysis.max_length - 1
+        raise reject("positions", given, f"indices from 0 to {last}")
     shared = [range(min(len(b), len(s))) for b, s in zip(base, source)]
     places = [[p for p in both if wanted is None or p in wanted] for both in shared]
     return _interchanged(compiled, list(zip(base, source, places)), variables, subspaces)
@@ -77,6 +83,8 @@ def interchange_accuracy(
         >>> interchange_accuracy(compiled, ["tokens"])
         1.0
     """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise reject("n", n, "a whole number >= 1")
     causal = CausalModel(compiled.program)
     pairs = random_pairs(compiled, n, seed=seed)
     output = compiled.program.names[compiled.program.output]
@@ -123,6 +131,9 @@ def _interchanged(
     named = {name: truth[name] for name in variables}
     at = [(v.site, v.basis) for v in named.values()]
     if subspaces is not None:
+        for name in named:
+            if name not in subspaces:
+                raise UnknownName("subspace", name, subspaces)
         at = [subspaces[name] for name in named]
     outputs = running.interchanged(compiled.model, tokens[:n], tokens[n:], at, where)
     domain = compiled.analysis.domains[compiled.program.output]

@@ -68,10 +68,11 @@ def program(name: str, /, *arguments: Any, **parameters: Any) -> Program:
             raise UnknownName(f"parameter of {name}", parameter, found.parameters)
     try:
         inspect.signature(found.build).bind(*arguments, **parameters)
+        output = found.build(*arguments, **parameters)
     except TypeError as error:
         takes = ", ".join(found.parameters) or "nothing"
-        raise InputError(f"program {name!r} takes {takes}: {error}.") from None
-    return Program(found.build(*arguments, **parameters), name=name, causal=found.causal)
+        raise InputError(f"program {name!r} takes {takes}: {error}.") from error
+    return Program(output, name=name, causal=found.causal)
 
 
 def example_program(name: str) -> Program:

@@ -96,11 +96,12 @@ class Program:
         """This program, which computes the outputs of `others` as well: several in one model.
 
         They share what they have in common, such as tokens. The model's output is this one's; the
-        others are in the residual stream, and `compiled.run(..., of=name)` reads them there.
+        others are in the residual stream, and `compiled.run(..., of=name)` reads them there. What
+        would have a name that is taken is called "name of program".
 
         Raises:
             InputError: what is no program, or one that is causal where this is not.
-            ProgramError: two expressions with one name.
+            ProgramError: two expressions with one name all the same.
 
         Example:
             >>> from groundtruth.compiled_models import compile_program, library
@@ -118,8 +119,18 @@ class Program:
                     f"beside: expected programs that are {kinds[self.causal]}, as {self.name} is; "
                     f"{other.name} is {kinds[other.causal]}. One model attends in one way."
                 )
-        outputs = [s for other in others for s in (*other.also, other.output)]
-        return replace(self, also=tuple(dict.fromkeys((*self.also, *outputs))))
+        outputs = list(self.also)
+        taken = {e.name: e for e in self.expressions}
+        for other in others:
+            clashing = {
+                e: f"{e.name} of {other.name}"
+                for e in other.expressions
+                if e.name is not None and taken.get(e.name, e) is not e
+            }
+            made = rebuilt(other.expressions, {}, clashing)
+            outputs += [made[s] for s in (*other.also, other.output)]
+            taken |= {e.name: e for e in made.values()}
+        return replace(self, also=tuple(dict.fromkeys(outputs)))
 
     def redundant(self, name: str) -> Program:
         """This program with the s-op called `name` computed three times, of which two suffice.

@@ -7,8 +7,9 @@ and a method that patches one edge at a time sees none of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from groundtruth.compiled_models.expressions import Expression, SOp, Vote
 
@@ -20,14 +21,19 @@ def voted(target: SOp, name: str) -> Vote:
 
 
 def rebuilt(
-    expressions: Sequence[Expression], changed: dict[Expression, Expression]
+    expressions: Sequence[Expression],
+    changed: Mapping[Expression, Expression],
+    names: Mapping[Expression, str] | None = None,
 ) -> dict[Expression, Expression]:
-    """Every one of `expressions` (each after its parents) made again of what is `changed`."""
+    """Every one of `expressions` (each after its parents) made again of what is `changed`, and
+    called what `names` says."""
     made = dict(changed)
     for expression in expressions:
         if expression not in made:
             held = {f.name: getattr(expression, f.name) for f in fields(expression) if f.init}
-            new = {k: made[v] for k, v in held.items() if isinstance(v, Expression)}
+            new: dict[str, Any] = {k: made[v] for k, v in held.items() if isinstance(v, Expression)}
+            if names is not None and expression in names:
+                new["name"] = names[expression]
             same = all(held[k] is v for k, v in new.items())
             made[expression] = expression if same else replace(expression, **new)
     return made

@@ -20,6 +20,7 @@ from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.sites import sites
 from groundtruth.compiled_models.values import Value
 from groundtruth.compiled_models.variables import residual_sites, variable_truth
+from groundtruth.errors import reject
 from groundtruth.mechanism_truth import MechanismTruth
 from groundtruth.testbed import ActivationSubject, Recipe, Testbed
 from groundtruth.truth import Truth
@@ -56,7 +57,13 @@ class CompiledSubject:
         self._tokens, self._encode, self._at = tokens, encode, at
 
     def tokens(self, n: int, *, seed: int = 0) -> np.ndarray:
-        """(n, 1 + max_length) token ids of random inputs, begin-of-sequence first."""
+        """(n, 1 + max_length) token ids of random inputs, begin-of-sequence first.
+
+        Raises:
+            InputError: `n` or the seed is no whole number >= 0.
+        """
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+            raise reject("n", n, "a whole number >= 0")
         return self._tokens(n, seeds.check_seed(seed))
 
     def encode(self, sequences: Sequence[Sequence[Value]]) -> np.ndarray:

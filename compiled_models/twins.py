@@ -98,7 +98,8 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
     if request.superpose is None:
         draft = _plain(analysis, request)
     else:
-        draft = _superposed(compiled, request, int(request.superpose * compiled.layout.d_model))
+        size = coordinates(request.superpose, compiled.layout.d_model)
+        draft = _superposed(compiled, request, size)
     certificate = certified(
         analysis,
         draft.layout,
@@ -119,6 +120,11 @@ def twin_of(compiled: Compiled, request: Request) -> Compiled:
     )
 
 
+def coordinates(share: float, whole: int) -> int:
+    """How many of `whole` coordinates a share allows; 0.58 of 50 are 29, though less in floats."""
+    return int(share * whole + 1e-9)
+
+
 def _plain(analysis: Analysis, request: Request) -> Draft:
     """The draft on as many coordinates as directions."""
     reasons = []
@@ -128,7 +134,9 @@ def _plain(analysis: Analysis, request: Request) -> Draft:
             return draft
         if draft not in reasons:
             reasons.append(draft)
-    raise _refusal(analysis, reasons + _quieter(request, lambda quiet: _plain(analysis, quiet)))
+    reasons += _quieter(request, lambda quiet: _plain(analysis, quiet))
+    reasons += _fewer_decoys(request, lambda fewer: _plain(analysis, fewer))
+    raise _refusal(analysis, reasons)
 
 
 def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
@@ -155,6 +163,8 @@ def _superposed(compiled: Compiled, request: Request, size: int) -> Draft:
         if smallest_draft.coding.size <= size:
             return smallest_draft
         reasons += _nearest(compiled, smallest_draft)
+    else:
+        reasons += _fewer_decoys(request, lambda fewer: _superposed(compiled, fewer, size))
     reasons += _quieter(request, lambda quiet: _superposed(compiled, quiet, size))
     raise _refusal(analysis, reasons)
 
@@ -169,6 +179,18 @@ def _quieter(request: Request, draft: Callable[[Request], Draft]) -> list[str]:
     except ProgramError as error:
         return [reason for reason in error.reasons if "noise" in reason]
     return [f"with noise={noise:.1e} it can be proven"]
+
+
+def _fewer_decoys(request: Request, draft: Callable[[Request], Draft]) -> list[str]:
+    """How many decoys could be borne, within a factor of 2; noise is reduced first."""
+    decoys = request.decoys // 2
+    if request.noise or decoys == 0:
+        return []
+    try:
+        draft(replace(request, decoys=decoys))
+    except ProgramError as error:
+        return [reason for reason in error.reasons if "decoys=" in reason]
+    return [f"with decoys={decoys} it can be proven"]
 
 
 def _nearest(compiled: Compiled, draft: Draft) -> list[str]:

@@ -25,6 +25,7 @@ Kind = Literal["categorical", "numerical"]
 KINDS: tuple[Kind, ...] = ("categorical", "numerical")
 
 _LONGEST_BINARY = 1 << 10  # 0.5 and 0.125 are meant; the denominator of 1 / 3 is 2**54
+_BEYOND = 1 << 1000  # some room below where float64 ends
 
 
 def category(value: Value) -> Value:
@@ -51,21 +52,23 @@ def number(value: Value) -> Number | None:
     A float is accepted if it is a short binary fraction, such as 0.5.
 
     Raises:
-        InputError: no number, or a float such as 1 / 3 that is rounded.
+        InputError: no number, a float such as 1 / 3 that is rounded, or one beyond float64.
 
     Example:
         >>> number(True), number(0.5), number(Fraction(4, 2))
         (1, Fraction(1, 2), 2)
     """
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if not isinstance(value, (bool, float, Fraction)):
+    if value is None:
+        return None
+    if not isinstance(value, (int, float, Fraction)):
         raise reject("value", value, "a number", 'Use kind="categorical" for anything else.')
     if isinstance(value, float) and not math.isfinite(value):
         raise reject("value", value, "a finite number")
     exact = Fraction(value)
     if isinstance(value, float) and exact.denominator > _LONGEST_BINARY:
         raise reject("value", value, "an exact number", "Return a Fraction: Fraction(1, 3).")
+    if max(abs(exact.numerator), exact.denominator) >= _BEYOND:
+        raise reject("value", value, "a number that float64 holds")
     return exact.numerator if exact.denominator == 1 else exact
 
 

@@ -42,8 +42,12 @@ class Bounds:
     def exact(self) -> bool:
         return self.lower == self.upper
 
+    def __str__(self) -> str:
+        least, most = len(self.lower), len(self.upper)
+        return f"{most}" if self.exact else f"{least} to {most}"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class CircuitTruth:
     """The truth over `universe` under `condition`.
 
@@ -77,6 +81,31 @@ class CircuitTruth:
     routes: tuple[str, ...] = ("enumeration",)
     constant: Members = frozenset()
     expressions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Sizes, the condition, and the relevant set."""
+        relevant = self.relevant.upper
+        writers = {edge.writer for edge in self.universe.edges}
+        trivial = self.universe.members(self.universe.trivial)
+        found = len(self.circuits) if self.complete else f"at least {len(self.circuits)}"
+        sizes = f"{len(writers)} nodes besides the outputs"
+        if self.universe.unit == "edge":
+            sizes += f", {len(self.universe)} edges"
+        lines = [
+            f"{sizes}, of which "
+            f"{len(self.structural)} structural ({len(self.constant)} constant), "
+            f"{len(self.singly_active)} singly active, {self.core} core, {self.relevant} relevant "
+            f"({len(relevant & trivial)} at an embedding or the outputs)",
+            f"minimal valid circuits: {found}, by {' and '.join(self.routes)}",
+            f"under {self.condition}",
+            f"relevant{'' if self.relevant.exact else ' at most'}: "
+            + ", ".join(sorted(map(shown, relevant))),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        unit = self.universe.unit
+        return f"<CircuitTruth: {self.relevant} of {len(self.universe)} {unit}s relevant>"
 
     def __post_init__(self) -> None:
         for name, members in self._sets():

@@ -19,7 +19,7 @@ from groundtruth.models.edge_patching import run_plan
 from groundtruth.models.edge_plan import EdgePlan
 from groundtruth.models.graph import Granularity
 from groundtruth.models.transformer import Transformer
-from groundtruth.universe import Unit, Universe, universe_of
+from groundtruth.universe import Unit, Universe, check_unit, universe_of
 
 OutputMetric = Callable[[torch.Tensor], torch.Tensor]
 """Outputs (..., batch, position, n_outputs) -> a number per input (..., batch), differentiable."""
@@ -88,6 +88,7 @@ class ModelSubject:
         n = len(self.tokens)
         if self.ablation not in ("zero", "mean", "resample"):
             raise reject("ablation", self.ablation, '"zero", "mean" or "resample"')
+        graph.check_granularity(self.granularity)
         if (self.ablation == "resample") != (self.paired is not None):
             got = "none" if self.paired is None else f"them for {self.ablation} ablation"
             raise InputError(f"paired: expected partners for resample ablation alone, got {got}.")
@@ -124,6 +125,7 @@ class ModelSubject:
 
     def universe(self, unit: Unit) -> Universe:
         """The nodes, or the edges at `granularity`, of the model."""
+        check_unit(unit)
         return self._edges if unit == "edge" else self._nodes
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from groundtruth import hashing
+from groundtruth.errors import reject
 from groundtruth.models import graph
 from groundtruth.models.graph import Edge, Granularity
 from groundtruth.models.weights import Weights
@@ -64,6 +65,12 @@ class Universe:
         return frozenset(c for c, on in zip(self.candidates, flags) if on)
 
 
+def check_unit(unit: object) -> None:
+    """Raise if `unit` is none."""
+    if unit not in ("edge", "node"):
+        raise reject("unit", unit, '"edge" or "node"')
+
+
 def shown(candidate: Candidate) -> str:
     """As people read it.
 
@@ -90,6 +97,8 @@ def universe_of(
         >>> len(universe_of(weights)), len(universe_of(weights, "edge", "head"))
         (21, 13)
     """
+    check_unit(unit)
+    graph.check_granularity(granularity)
     arrays = {name: array.astype(np.float32) for name, array in weights.arrays().items()}
     model = hashing.content_hash(weights.settings(), arrays)
     edges = graph.edges(weights, granularity)

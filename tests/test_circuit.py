@@ -134,6 +134,7 @@ def test_conditions_differ_by_inputs_ablation_and_pairing():
     ("settings", "expected"),
     [
         ({"ablation": "none"}, 'ablation: expected "zero", "mean" or "resample", got \'none\'.'),
+        ({"granularity": "heads"}, 'granularity: expected "head" or "qkv", got \'heads\'.'),
         ({"paired": None}, "paired: expected partners for resample ablation alone, got none."),
         ({"paired": [[0, 2]]}, r"paired: expected shape \(1, 3\), got \(1, 2\)"),
         ({"pairing": ""}, "pairing: expected a name that says how partners were chosen"),
@@ -144,6 +145,17 @@ def test_conditions_differ_by_inputs_ablation_and_pairing():
 def test_a_subject_that_is_none_is_refused(settings, expected):
     with pytest.raises(InputError, match=expected):
         gate_subject("or", **{"ablation": "resample"} | settings)
+
+
+def test_a_unit_that_is_none_is_refused():
+    subject = gate_subject("or")
+    with pytest.raises(InputError, match='unit: expected "edge" or "node", got'):
+        subject.universe("edges")  # pyright: ignore[reportArgumentType]
+    weights = subject.model.to_weights()
+    with pytest.raises(InputError, match='unit: expected "edge" or "node", got'):
+        universe_of(weights, "edges")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match='granularity: expected "head" or "qkv", got'):
+        universe_of(weights, "edge", "q")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_metric_of_another_shape_is_refused():

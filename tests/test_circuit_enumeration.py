@@ -169,6 +169,24 @@ def test_bounds_hold_the_truth_where_not_all_sets_are_tried(name, ablation):
         assert bounded.singly_active == exact.singly_active
 
 
+def test_a_truth_is_printed_as_sizes_condition_and_relevant_set():
+    sizes, found, condition, relevant = str(enumerate_circuits(gate_subject("backup"))).split("\n")
+    assert sizes == (
+        "5 nodes besides the outputs, 21 edges, of which 8 structural (0 constant), "
+        "2 singly active, 0 core, 5 relevant (4 at an embedding or the outputs)"
+    )
+    assert found == "minimal valid circuits: 2, by enumeration"
+    assert condition.startswith("under resample ablation with both 0 on inputs ")
+    assert relevant == (
+        "relevant: a0.h0 > logits, a0.h1 > m0, embed > a0.h0.v, embed > a0.h1.v, m0 > logits"
+    )
+    bounded = enumerate_circuits(gate_subject("backup"), limit=3)
+    assert repr(bounded) == "<CircuitTruth: 5 to 6 of 21 edges relevant>"
+    assert "minimal valid circuits: at least 2" in str(bounded)
+    nodes = str(enumerate_circuits(gate_subject("backup"), "node"))
+    assert nodes.startswith("5 nodes besides the outputs, of which 5 structural")
+
+
 def test_a_set_that_is_not_known_is_not_given():
     bounded = enumerate_circuits(gate_subject("backup"), limit=3)
     assert not bounded.complete

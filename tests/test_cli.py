@@ -176,6 +176,9 @@ def test_describe_a_compiled_testbed_prints_what_is_planted_and_draws_it(
     answer = call("describe", "compiled/square", "--no-oracle", "--svg", str(file))
     assert answer.code == 0
     assert "m0 neurons 0 to 2: square of tokens" in answer.out
+    assert "1 expressions, 0 of which attend, 0 on one path; up to length 8 token" in answer.out
+    assert "3 nodes besides the outputs, 5 edges, of which 2 structural" in answer.out
+    assert "relevant: embed > m0, m0 > logits" in answer.out
     assert "    square = map(x * x, tokens)" in answer.out
     assert "agrees with the interpreter on" in answer.out
     assert file.read_text().startswith("<svg")

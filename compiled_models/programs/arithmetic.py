@@ -23,6 +23,7 @@ from groundtruth.compiled_models.functions import named
 from groundtruth.compiled_models.programs.entries import Family
 from groundtruth.compiled_models.programs.parts import fetched, shifted, up_to_here
 from groundtruth.compiled_models.values import Value
+from groundtruth.errors import reject
 
 ARITHMETIC = Family("arithmetic")
 
@@ -98,6 +99,8 @@ def _polynomial_specification(sequence: list[Value], degree: int = 1) -> list[Va
 )
 def polynomial(degree: int = 1) -> SOp:
     """The polynomial with the 2nd to (`degree` + 2)-th token as weights, at the first token."""
+    if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
+        raise reject("degree", degree, "a whole number >= 0")
     x = fetched(tokens, Constant(0), name="x")
     value: SOp = fetched(tokens, Constant(1), name="weight_0")
     plus = named("x + y", lambda x, y: x + y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from groundtruth.compiled_models.expressions import (
     Aggregate,
     Constant,
@@ -23,8 +25,10 @@ later = Select(indices, indices, ">", name="later")
 same_token = Select(tokens, tokens, "==", name="same_token")
 
 
+@lru_cache(maxsize=1024, typed=True)
 def is_token(token: Value) -> Map:
-    """Whether the token is `token`."""
+    """Whether the token is `token`; one expression however often it is asked for, so that the
+    brackets of two pairs can share a token."""
     return Map(equals(token), tokens, name=f"is_{token}")
 
 

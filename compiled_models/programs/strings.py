@@ -67,9 +67,14 @@ def palindrome() -> SOp:
     return is_none_chosen(wrong, name="palindrome")
 
 
+def _rotation_match_specification(sequence: list[Value], offset: int = 2) -> list[Value]:
+    sources = [i - offset for i in range(len(sequence))]
+    return [sequence[j] == x if 0 <= j < len(sequence) else None for j, x in zip(sources, sequence)]
+
+
 @STRINGS.add(
     "rotation_match",
-    lambda s, offset=2: [None if i < offset else s[i - offset] == x for i, x in enumerate(s)],
+    _rotation_match_specification,
     vocab="abc",
     example=("abab", (None, None, True, True)),
 )

@@ -126,6 +126,8 @@ def shuffle_dyck(pairs: Sequence[Sequence[Value]]) -> SOp:
     """Whether each of `pairs`, such as "()", is balanced; pairs may interleave."""
     if not pairs or any(len(pair) != 2 for pair in pairs):
         raise reject("pairs", pairs, 'pairs of an open and a close token, such as ["()", "{}"]')
+    if len({tuple(pair) for pair in pairs}) < len(pairs):
+        raise reject("pairs", pairs, "each pair once")
     return _shuffle_dyck(pairs, name="shuffle_dyck")
 
 

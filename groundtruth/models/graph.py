@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from groundtruth.errors import reject
+
 Granularity = Literal["head", "qkv"]
 LOGITS = "logits"
 
@@ -114,6 +116,12 @@ def writers(model: Components) -> dict[str, int]:
     return {"embed": 0, "pos_embed": 0} | {
         name: place for name, place in _places(model) if name != LOGITS
     }
+
+
+def check_granularity(granularity: object) -> None:
+    """Raise if `granularity` is none."""
+    if granularity not in ("head", "qkv"):
+        raise reject("granularity", granularity, '"head" or "qkv"')
 
 
 def readers(model: Components, granularity: Granularity = "head") -> dict[str, int]:

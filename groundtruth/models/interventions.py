@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from groundtruth.errors import InputError
+from groundtruth.errors import InputError, reject
 from groundtruth.models.hooks import Hook, HookPoint
 
 _BY_HEAD_FIRST = ("hook_attn_scores", "hook_pattern")
@@ -35,17 +35,27 @@ def zero(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
 
 
 def set_to(value: Any) -> Hook:
-    """`value`, a number or what broadcasts to the activation."""
+    """`value`, a number or what broadcasts to the activation.
+
+    Raises:
+        InputError: when it runs on an activation that `value` does not broadcast to.
+    """
 
     def replace(activation: torch.Tensor, hook: HookPoint) -> torch.Tensor:
-        return _like(value, activation).expand_as(activation)
+        return _fitting(value, activation, f"{hook.name}: value").expand_as(activation)
 
     return replace
 
 
 def add(vector: Any) -> Hook:
-    """The activation plus `vector`, as in steering."""
-    return lambda activation, hook: activation + _like(vector, activation)
+    """The activation plus `vector`, as in steering.
+
+    Raises:
+        InputError: when it runs on an activation that `vector` does not broadcast to.
+    """
+    return lambda activation, hook: (
+        activation + _fitting(vector, activation, f"{hook.name}: vector")
+    )
 
 
 def patch(source: torch.Tensor) -> Hook:
@@ -74,10 +84,12 @@ def mean_of(reference: torch.Tensor, counted: Any = None) -> Hook:
         counted: (batch, position) which entries count, `tokens != pad`; all if None.
 
     Raises:
-        InputError: a position at which no entry counts.
+        InputError: `counted` of another shape; a position at which no entry counts.
     """
     counted = np.ones(reference.shape[:2], dtype=bool) if counted is None else counted
     weight = torch.as_tensor(counted, device=reference.device).to(reference.dtype)
+    if weight.shape != reference.shape[:2]:
+        raise reject("counted", tuple(weight.shape), f"shape {tuple(reference.shape[:2])}")
     n = weight.sum(0)
     if bool((n == 0).any()):
         at = torch.nonzero(n == 0).flatten().tolist()
@@ -105,7 +117,8 @@ def only(
             interchange intervention.
 
     Raises:
-        InputError: rows that are not orthonormal.
+        InputError: rows that are not orthonormal; when it runs, numbers that the site does not
+            have, and booleans or rows of another shape.
     """
     rows = None if basis is None else check_basis(basis)
 
@@ -114,6 +127,9 @@ def only(
         if new is None:
             return None
         if rows is not None:
+            if rows.shape[1] != activation.shape[-1]:
+                given, expected = tuple(rows.shape), f"width {activation.shape[-1]}"
+                raise reject(f"{hook_point.name}: basis", given, expected)
             span = _like(rows, activation)
             new = activation + (new - activation) @ span.T @ span
         part = _part(activation, hook_point.name, positions, heads, neurons)
@@ -149,27 +165,42 @@ def _part(
     head_first = site.endswith(_BY_HEAD_FIRST)
     part = torch.ones([1] * activation.ndim, dtype=torch.bool, device=activation.device)
     if positions is not None:
-        part = part & _along(activation, positions, 2 if head_first else 1)
+        part = part & _along(activation, positions, 2 if head_first else 1, f"{site}: positions")
     if heads is not None:
         if activation.ndim != 4:
             raise InputError(f"{site}: heads: expected a site with heads, such as attn.hook_z.")
-        part = part & _along(activation, heads, 1 if head_first else 2)
+        part = part & _along(activation, heads, 1 if head_first else 2, f"{site}: heads")
     if neurons is not None:
-        part = part & _along(activation, neurons, activation.ndim - 1)
+        part = part & _along(activation, neurons, activation.ndim - 1, f"{site}: neurons")
     return part
 
 
-def _along(activation: torch.Tensor, numbers: Any, axis: int) -> torch.Tensor:
-    """True at `numbers` on `axis`; (batch, axis) booleans are taken as they are."""
-    numbers = torch.as_tensor(numbers, device=activation.device)
+def _along(activation: torch.Tensor, given: Any, axis: int, what: str) -> torch.Tensor:
+    """True at the numbers `given` on `axis`; (batch, axis) booleans are taken as they are."""
+    numbers = torch.as_tensor(given, device=activation.device)
+    batch, n = activation.shape[0], activation.shape[axis]
     shape = [1] * activation.ndim
-    shape[axis] = activation.shape[axis]
+    shape[axis] = n
     if numbers.dtype == torch.bool:
-        shape[0] = len(numbers)
+        if numbers.shape != (batch, n):
+            raise reject(what, tuple(numbers.shape), f"numbers, or booleans of shape {(batch, n)}")
+        shape[0] = batch
         return numbers.reshape(shape)
-    flags = torch.zeros(activation.shape[axis], dtype=torch.bool, device=activation.device)
+    numbers = numbers if numbers.numel() else numbers.long()
+    if numbers.is_floating_point() or not bool(((-n <= numbers) & (numbers < n)).all()):
+        raise reject(what, given, f"whole numbers from 0 to {n - 1}")
+    flags = torch.zeros(n, dtype=torch.bool, device=activation.device)
     flags[numbers] = True
     return flags.reshape(shape)
+
+
+def _fitting(value: Any, activation: torch.Tensor, what: str) -> torch.Tensor:
+    """`value` as a tensor that broadcasts to the activation."""
+    tensor, shape = _like(value, activation), activation.shape
+    n = len(shape) - tensor.ndim
+    if n < 0 or any(k not in (1, m) for k, m in zip(tensor.shape, shape[n:], strict=True)):
+        raise reject(what, tuple(tensor.shape), f"what broadcasts to {tuple(shape)}")
+    return tensor
 
 
 def _like(value: Any, activation: torch.Tensor) -> torch.Tensor:

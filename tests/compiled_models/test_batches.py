@@ -57,3 +57,9 @@ def test_tokens_outside_of_the_vocabulary_are_refused():
     message = r"sequence 1, position 0: expected a token of the vocabulary \('a', 'b'\), got 'c'\."
     with pytest.raises(InputError, match=message):
         encode(["a", "c"], "ab")
+
+
+@pytest.mark.parametrize("given", [None, 3, [1, 2]])
+def test_what_is_no_list_of_sequences_is_refused(given):
+    with pytest.raises(InputError, match="sequences: expected a list of sequences of tokens, got"):
+        encode(given, (1, 2))

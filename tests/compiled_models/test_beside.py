@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from groundtruth.compiled_models import Program, SelectorWidth, compile_program, library
@@ -48,6 +50,26 @@ def test_what_two_programs_have_in_common_is_there_once():
     assert both("aab") == alone("aab")
 
 
+def test_names_that_are_taken_say_whose_they_are():
+    sort, unique = library.program("sort"), library.program("sort_unique")
+    both = unique.beside(sort)
+    assert {"target", "target of sort", "smaller of sort"} <= set(both.names.values())
+    compiled = compile_program(both, vocab=(1, 2, 3), max_length=4, n_sequences=200)
+    given = [[3, 1, 3, 2], [2, 1], [1, 1]]
+    assert compiled.run(given) == [unique(s) for s in given]
+    assert compiled.run(given, of="sort") == [sort(s) for s in given]
+    target = compile_program(sort, vocab=(1, 2, 3), max_length=4).run(given, of="target")
+    assert compiled.run(given, of="target of sort") == target
+
+
+def test_any_two_programs_of_the_library_that_attend_alike_can_be_beside_one_another():
+    programs = [library.example_program(name) for name in library.names()]
+    for first, second in itertools.combinations(programs, 2):
+        if first.causal == second.causal:
+            both = first.beside(second)
+            assert len(both.also) == (first.output is not second.output)
+
+
 def test_what_cannot_be_beside_says_so():
     hist = library.program("hist")
     with pytest.raises(InputError, match="hist is; ioi is causal"):
@@ -55,8 +77,8 @@ def test_what_cannot_be_beside_says_so():
     with pytest.raises(InputError, match="expected programs, got 'reverse'"):
         hist.beside("reverse")  # type: ignore[arg-type]
     twice = Program(SelectorWidth(Select(tokens, tokens, "<="), name="hist"), name="rank")
-    with pytest.raises(ProgramError, match="2 different expressions are called 'hist'"):
-        hist.beside(twice)
+    with pytest.raises(ProgramError, match="2 different expressions are called 'hist of rank'"):
+        hist.beside(twice, Program(SelectorWidth(Select(tokens, tokens, "<"), name="hist"), "rank"))
     compiled = compile_program(hist, vocab="ab", max_length=3)
     with pytest.raises(UnknownName, match="reverse"):
         compiled.run(["ab"], of="reverse")

@@ -136,3 +136,9 @@ def test_tokens_that_json_does_not_keep_are_refused(tmp_path):
     testbed = compile_program(pairs, vocab=((0, 1), (1, 0)), max_length=2).testbed
     with pytest.raises(InputError, match=r"compiled\.json"):
         save_compiled(testbed, tmp_path)
+
+
+def test_the_model_without_its_testbed_is_refused(saved):
+    testbed, folder = saved
+    with pytest.raises(InputError, match=r"expected a CompiledTestbed.*Pass compiled\.testbed\."):
+        save_compiled(testbed.compiled, folder)

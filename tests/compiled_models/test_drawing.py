@@ -62,6 +62,13 @@ def test_boxes_do_not_overlap_and_lines_go_down(name):
     assert min(x - item.width / 2 for item, x in rows.middle.items()) == pytest.approx(0)
 
 
+def test_decoys_are_listed():
+    twin = compiled_of("hist").twin(decoys=3, n_sequences=64)
+    text = drawing(twin)
+    assert all(f">{decoy}</text>" in text for decoy in twin.decoys)
+    assert text.count("(decoy)") == len(twin.decoys) == 3
+
+
 def test_the_drawing_names_every_part_and_nothing_leaves_the_page(tmp_path):
     compiled = compiled_of("shuffle_dyck2")
     draw(compiled, tmp_path / "circuit.svg")

@@ -102,3 +102,11 @@ def test_what_the_truth_has_not_is_refused():
         truth["hist"].encode([99])
     with pytest.raises(InputError, match="source: expected 2 sequences, as in base, got 1"):
         interchange(compiled, ["a", "b"], ["a"], ["hist"])
+    last = compiled.analysis.max_length - 1
+    with pytest.raises(InputError, match=f"positions: expected indices from 0 to {last}, got .-1."):
+        interchange(compiled, ["ab"], ["ba"], ["hist"], [0, -1])
+    with pytest.raises(UnknownName, match="No subspace is called 'hist'"):
+        interchange(compiled, ["ab"], ["ba"], ["hist"], subspaces={})
+    with pytest.raises(InputError, match="n: expected a whole number >= 1, got 0"):
+        interchange_accuracy(compiled, ["hist"], n=0)
+    assert interchange(compiled, [], [], ["hist"]) == []

@@ -133,6 +133,18 @@ def test_parameters_change_the_program():
     assert library.program("pronoun", {"Kim": "they"})(["Kim", "?"]) == [None, "they"]
 
 
+def test_pairs_of_brackets_may_share_a_token():
+    dyck = library.program("shuffle_dyck", ["()", "(]"])
+    assert dyck("()") == [False] * 2
+    assert dyck("(])") == [True] * 3
+    assert library.program("pair_balance", "(", "(")("((") == [0, 0]
+
+
+def test_a_negative_offset_looks_ahead():
+    specified = library.entry("rotation_match").specification(list("aab"), -1)
+    assert specified == library.program("rotation_match", -1)("aab") == [True, False, None]
+
+
 def test_nary_maps_take_any_number_of_s_ops():
     assert library.program("nary_map", str, tokens)([1, 2]) == ["1", "2"]
     four = named("sum", lambda *x: sum(x))
@@ -149,7 +161,12 @@ def test_nary_maps_take_any_number_of_s_ops():
         ("reverse", (3,), {}, "program 'reverse' takes nothing: too many positional arguments"),
         ("shuffle_dyck", ([],), {}, "pairs: expected pairs of an open and a close token"),
         ("shuffle_dyck", (["("],), {}, "pairs: expected pairs of an open and a close token"),
+        ("shuffle_dyck", (["()", "()"],), {}, "pairs: expected each pair once"),
+        ("shuffle_dyck", (5,), {}, "program 'shuffle_dyck' takes pairs: 'int' object"),
         ("detect_pattern", ("",), {}, "pattern: expected at least one token"),
+        ("detect_pattern", (None,), {}, "program 'detect_pattern' takes pattern: object of type"),
+        ("count", (["a"],), {}, "program 'count' takes token: unhashable"),
+        ("polynomial", (-1,), {}, "degree: expected a whole number >= 0, got -1"),
         ("nary_map", (max,), {}, "arguments: expected at least one s-op"),
         ("nary_map", (max, everything), {}, "argument: expected an s-op, got the selector"),
         ("count_mod", ("a",), {"modulus": 0}, "modulus: expected a whole number >= 2, got 0"),

@@ -206,6 +206,8 @@ def test_the_subject_shows_the_model_and_no_truth():
     assert subject.model(tokens).shape[:2] == (7, 5)
     assert subject.at("blocks.0.hook_resid_post").sample(3).shape[0] == 3
     assert np.array_equal(subject.encode(["ab"]), [[3, 0, 1]])
+    with pytest.raises(InputError, match="n: expected a whole number >= 0, got -1"):
+        subject.tokens(-1)
     public = {name for name in dir(subject) if not name.startswith("_")}
     assert public == {"at", "encode", "model", "sites", "tokens"}
 

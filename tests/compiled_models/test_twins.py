@@ -17,6 +17,7 @@ from groundtruth.compiled_models.certificate import Disagreement, Readout, certi
 from groundtruth.compiled_models.outputs import model_tokens
 from groundtruth.compiled_models.running import outputs_and_residual
 from groundtruth.compiled_models.twin_bounds import Held
+from groundtruth.compiled_models.twins import coordinates
 from groundtruth.errors import InputError, ProgramError
 
 SAMPLE = 100
@@ -145,6 +146,13 @@ def test_what_is_too_small_is_refused_with_the_nearest_size_which_can_be_had(nam
         compiled.twin(superpose=(size - 1) / compiled.layout.d_model)
 
 
+def test_a_share_that_a_refusal_names_is_the_size_that_it_names():
+    # 0.58 * 50 is below 29 in floats, and 0.29 * 100 below 29.
+    for whole in range(2, 300):
+        for size in range(1, whole):
+            assert coordinates(float(np.ceil(1000 * size / whole) / 1000), whole) == size
+
+
 def test_a_refusal_says_which_variables_are_read_whole():
     with pytest.raises(
         ProgramError, match=r"indices needs . coordinates for 6 values, for what frac"
@@ -227,6 +235,14 @@ def test_noise_beyond_the_margin_is_refused_with_what_can_be_borne():
 
 
 # --- decoys --------------------------------------------------------------------------------------
+
+
+def test_too_many_decoys_are_refused_with_how_many_can_be_borne():
+    compiled = compiled_example("reverse", 3)
+    with pytest.raises(ProgramError, match=r"with decoys=\d+ it can be proven") as error:
+        compiled.twin(decoys=1000)
+    borne = int(error.value.reasons[-1].split("decoys=")[1].split(" ")[0])
+    assert len(compiled.twin(decoys=borne, n_sequences=64).decoys) == borne
 
 
 def without(twin, decoy):

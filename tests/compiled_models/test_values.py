@@ -44,6 +44,8 @@ def test_numbers_are_made_exact_and_whole_ones_are_int(given, exact):
         (0.1, "expected an exact number"),
         (float("inf"), "expected a finite number, got inf"),
         (float("nan"), "expected a finite number, got nan"),
+        (10**400, "expected a number that float64 holds, got 1000"),
+        (Fraction(1, 10**400), "expected a number that float64 holds, got Fraction"),
     ],
 )
 def test_what_is_no_exact_number_is_refused(given, message):

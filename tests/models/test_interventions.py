@@ -92,6 +92,35 @@ def test_a_basis_that_is_none_is_refused():
         only(zero, basis=[[np.nan, 1.0]])
 
 
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (only(zero, positions=3), "positions: expected whole numbers from 0 to 2, got 3."),
+        (only(zero, positions=[0, -4]), "positions: expected whole numbers from 0 to 2"),
+        (only(zero, positions=0.5), "positions: expected whole numbers from 0 to 2, got 0.5."),
+        (only(zero, neurons=9), "neurons: expected whole numbers from 0 to 3, got 9."),
+        (
+            only(zero, positions=[True, False, True]),
+            r"positions: expected numbers, or booleans of shape \(2, 3\), got \(3,\).",
+        ),
+        (only(zero, basis=[[1.0, 0.0]]), r"basis: expected width 4, got \(1, 2\)."),
+        (set_to([1, 2]), r"value: expected what broadcasts to \(2, 3, 4\), got \(2,\)."),
+        (add([1, 2]), r"vector: expected what broadcasts to \(2, 3, 4\), got \(2,\)."),
+        (set_to(np.ones((1, 2, 3, 4))), "value: expected what broadcasts to"),
+    ],
+)
+def test_what_the_site_does_not_have_is_refused(hook, message):
+    with pytest.raises(InputError, match=f"^blocks.0.hook_mlp_out: {message}"):
+        at(hook)
+
+
+def test_no_positions_and_the_last_position_are_positions():
+    assert torch.equal(at(only(zero, positions=[])), X)
+    assert torch.equal(at(only(zero, positions=-1)), at(only(zero, positions=2)))
+    with pytest.raises(InputError, match=r"counted: expected shape \(2, 3\), got \(3, 3\)."):
+        mean_of(X, np.ones((3, 3)))
+
+
 def test_patching_a_model_from_another_run_gives_the_other_run():
     rng = np.random.default_rng(0)
     weights = random_weights(rng, norm="rms")
