@@ -43,7 +43,7 @@ class CircuitRuns:
     def kept(self) -> np.ndarray:
         """(candidate,) flags of C."""
         if self.size is not None:
-            return strongest(self.order, self.size)
+            return strongest(self.order, self.size) & (self.circuit.strengths > -np.inf)
         if self.circuit.claimed is None:
             raise Undefined("the circuit is a ranking: say where it ends with size=")
         return self.circuit.claimed

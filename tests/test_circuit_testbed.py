@@ -130,6 +130,8 @@ def test_the_metric_falls_by_how_far_the_answers_are_apart(name: str, ablation: 
         ({"ablation": "knockout"}, '"zero", "mean" or "resample"'),
         ({"ablation": "zero", "pairing": "both 0"}, "expected none for zero ablation"),
         ({"pairing": "closest"}, '"both 0" or "every other"'),
+        ({"tolerance": 0}, "tolerance: expected a positive number, got 0."),
+        ({"tolerance": float("nan")}, "tolerance: expected a positive number, got nan."),
     ],
 )
 def test_what_cannot_be_built_is_refused(parameters: dict[str, Any], message: str) -> None:

@@ -188,6 +188,15 @@ def test_divergence_is_that_of_the_formula():
     assert one.reason == "a model with one output has no distribution over outputs"
 
 
+def test_what_a_ranking_rules_out_is_not_run():
+    subject = gate_subject("and")
+    strengths = np.full(len(subject.universe("edge")), -np.inf)
+    nothing = Circuit(subject.universe("edge"), strengths)
+    found = score_behaviour(subject, nothing, size=5, all_inputs=True)
+    assert found["circuit.faith"].value == 0
+    assert found["circuit.faith"].parameters["size"] == 0
+
+
 def test_what_cannot_be_run_is_refused():
     subject = gate_subject("or")
     with pytest.raises(ExplanationError, match="It was found in another model"):
