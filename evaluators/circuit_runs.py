@@ -55,10 +55,16 @@ class CircuitRuns:
         return np.lexsort((ties, -self.circuit.strengths))
 
     def metrics(self, kept: np.ndarray) -> np.ndarray:
-        """(set, input) the metric with only `kept` (set, candidate) intact."""
+        """(set, input) the metric with only `kept` (set, candidate) intact.
+
+        Raises:
+            Undefined: it is not finite.
+        """
         pieces = self.subject.ablated_pieces(self.circuit.universe.unit, kept)
-        found = [self.subject.metric(outputs) for outputs in pieces]
-        return torch.cat(found).double().cpu().numpy()
+        found = torch.cat([self.subject.metric(outputs) for outputs in pieces])
+        if not bool(found.isfinite().all()):
+            raise Undefined("the metric of an ablated model is infinite or NaN")
+        return found.double().cpu().numpy()
 
     def m(self, kept: np.ndarray) -> np.ndarray:
         """(set,) its weighted mean."""

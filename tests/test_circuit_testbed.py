@@ -157,6 +157,12 @@ def test_drawn_inputs_out_of_range_are_refused(parameters: dict[str, Any], messa
         gt.build("circuit/hist", **parameters)
 
 
+def test_a_vocabulary_that_a_model_does_not_have_is_refused() -> None:
+    for vocab in (5, 9):
+        with pytest.raises(InputError, match=f"vocab: expected 8, got {vocab}"):
+            gt.build("circuit/attention-ov-incoherent", vocab=vocab)
+
+
 def test_every_preset_can_be_stored_and_says_what_it_is() -> None:
     for preset in catalogue.TESTBEDS.values():
         if preset.name.startswith("circuit/"):
