@@ -86,8 +86,8 @@ class Explained:
 
     Fields:
         explanation: as it is scored.
-        flags: what the method changed of global state and of the model (it was put back), and what
-            broke on a twin.
+        flags: what the method changed of the model and, if it is not one of ours, of global state
+            (it was put back), and what broke on a twin.
         twins: what running it on twins of the testbed cost; None if it was not.
     """
 
@@ -129,7 +129,9 @@ def _found(
     """What a method finds on one subject, and what it left changed there."""
     with guard.restored() as changed, _guarded(subject) as damage:
         explanation = trial.read(run_method(method, subject, seed=seed, **parameters))
-    return explanation, (*(f"changed {name}" for name in changed), *damage)
+    # Of ours it is what libraries do when they are first loaded: a matter of order, and no news.
+    ours = getattr(method, "__module__", "").startswith("groundtruth.methods.")
+    return explanation, (*(f"changed {name}" for name in changed if not ours), *damage)
 
 
 @contextlib.contextmanager

@@ -80,3 +80,13 @@ def test_a_name_that_is_nearly_one_is_told_which(name, nearest):
 def test_a_folder_that_is_not_there_is_called_a_folder():
     with pytest.raises(ExplanationError, match="names no folder"):
         gt.evaluate("sparse/small", "./no/such/sae")
+
+
+def test_what_libraries_do_when_they_are_first_loaded_is_not_held_against_our_methods(monkeypatch):
+    def loading(subject, *, seed):
+        monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+        return gt.Dictionary(np.eye(subject.d))
+
+    assert gt.evaluate("toy/square", loading).flags == ("changed environment variables",)
+    loading.__module__ = "groundtruth.methods.linear"
+    assert gt.evaluate("toy/square", loading).flags == ()
