@@ -21,7 +21,7 @@ from groundtruth.compiled_models import prediction_presets
 from groundtruth.compiled_models import presets as compiled_presets
 from groundtruth.compiled_models import variable_presets as program_variables
 from groundtruth.compiled_models.presets import CompiledPreset
-from groundtruth.errors import InputError, MethodError, UnknownName, reject
+from groundtruth.errors import InputError, MethodError, UnknownName, check_no_word, reject
 from groundtruth.generators import (
     cause_presets,
     circuit_presets,
@@ -324,9 +324,7 @@ def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:
     for key, value in given.items():
         if key in _FIXED or (key not in known and not accepts_any):
             raise UnknownName(f"parameter of {entry.name}", key, known)
-        if isinstance(value, str) and isinstance(default := known.get(key), (bool, int, float)):
-            wanted = "true or false" if isinstance(default, bool) else "a number"
-            raise reject(f"{key} of {entry.name}", value, wanted)
+        check_no_word(f"{key} of {entry.name}", value, known.get(key))
 
 
 def _summary(found: object) -> str:

@@ -131,7 +131,13 @@ class ModelSubject:
         return Condition(hashing.content_hash("inputs", arrays), self.ablation, self.pairing)
 
     def universe(self, unit: Unit) -> Universe:
-        """The nodes, or the edges at `granularity`, of the model."""
+        """The nodes, or the edges at `granularity`, of the model.
+
+        Raises:
+            InputError: another unit.
+        """
+        if unit not in ("edge", "node"):
+            raise reject("unit", unit, '"edge" or "node"')
         return self._edges if unit == "edge" else self._nodes
 
     @cached_property

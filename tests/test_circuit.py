@@ -148,6 +148,11 @@ def test_a_subject_that_is_none_is_refused(settings, expected):
         gate_subject("or", **{"ablation": "resample"} | settings)
 
 
+def test_a_unit_that_there_is_not_is_refused():
+    with pytest.raises(InputError, match='unit: expected "edge" or "node", got \'edges\''):
+        gate_subject("or").universe("edges")  # pyright: ignore[reportArgumentType]
+
+
 def test_a_metric_of_another_shape_is_refused():
     subject = gate_subject("or")
     with pytest.raises(InputError, match=r"metric: expected shape \(1, 1\) for outputs"):

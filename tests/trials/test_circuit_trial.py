@@ -147,6 +147,10 @@ def test_words_in_place_of_numbers_are_refused(given: dict[str, str], message: s
     name = message.split(" of ")[1].split(":")[0]
     with pytest.raises(InputError, match=message):
         gt.evaluate("circuit/gate-or", name, **given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="benign: expected true or false, got 'no'"):
+        gt.build("causes/trojan", benign="no")
+    with pytest.raises(InputError, match="n_inputs: expected a number, got 'many'"):
+        gt.build("circuit/hist", n_inputs="many")
 
 
 def test_asking_for_recovery_alone_gives_it_alone() -> None:
