@@ -130,7 +130,7 @@ def _found(
     with guard.restored() as changed, _guarded(subject) as damage:
         explanation = trial.read(run_method(method, subject, seed=seed, **parameters))
     # Of ours it is what libraries do when they are first loaded: a matter of order, and no news.
-    ours = getattr(method, "__module__", "").startswith("groundtruth.methods.")
+    ours = str(getattr(method, "__module__", "")).startswith("groundtruth.methods.")
     return explanation, (*(f"changed {name}" for name in changed if not ours), *damage)
 
 
