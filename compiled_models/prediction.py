@@ -31,6 +31,7 @@ from groundtruth.predictor import Interchange, Predictor
 from groundtruth.testbed import Recipe
 
 _FEWEST = 20  # inputs that are a test set
+_MOST = 100_000  # queries, or inputs of a set: mined ones are sought among ten times as many
 _DRAWN = 10  # inputs that are drawn for each in which an answer is to move, or to be mined
 
 
@@ -59,8 +60,8 @@ def prediction_testbed(
         seed: of all that is drawn.
 
     Raises:
-        InputError: a length that leaves no longer sequence, or the causal model does not say what
-            the model does.
+        InputError: a length that leaves no longer sequence, queries or n_test out of range, or the
+            causal model does not say what the model does.
 
     Example:
         >>> from groundtruth.compiled_models import compile_program, library
@@ -73,6 +74,9 @@ def prediction_testbed(
     seen_length = longest // 2 if seen_length is None else seen_length
     if not 2 <= seen_length < longest:
         raise reject("seen_length", seen_length, f"2 to {longest - 1}", "Compile for longer ones.")
+    for name, value in ("queries", queries), ("n_test", n_test):
+        if not (isinstance(value, int) and 1 <= value <= _MOST):
+            raise reject(name, value, f"a whole number from 1 to {_MOST:,}")
     made = _Inputs(compiled, seen_length, seeds.check_seed(seed))
     sets: dict[str, tuple[HeldOut, ...]] = {
         name: (made.held_out(made.drawn(name, n_test, made.stream("test", name))),)

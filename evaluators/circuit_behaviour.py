@@ -98,7 +98,7 @@ def score_behaviour(
     circuit.check_universe(subject.universe(circuit.universe.unit))
     if circuit.condition is not None:
         subject.condition.check_same(circuit.condition)
-    if size is not None and not 0 <= size <= len(circuit.universe):
+    if size is not None and size not in range(len(circuit.universe) + 1):
         raise reject("size", size, f"0 to {len(circuit.universe)}")
     if not epsilon > 0:
         raise reject("epsilon", epsilon, "a positive number")

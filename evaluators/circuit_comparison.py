@@ -83,12 +83,13 @@ class CircuitComparison:
 
     @cached_property
     def claimed(self) -> np.ndarray:
-        """(n,) which are claimed; of a ranking, its strongest, as many as are right."""
+        """(n,) which are claimed; of a ranking, its strongest, as many as are right, without what
+        it ruled out."""
         if self.circuit.claimed is not None:
             return self.circuit.claimed[self.counted]
         flags = np.zeros(self.n, dtype=bool)
         flags[np.argsort(-self.strengths, kind="stable")[: self.true.sum()]] = True
-        return flags
+        return flags & (self.strengths > -np.inf)
 
     @cached_property
     def circuits(self) -> np.ndarray:

@@ -84,13 +84,17 @@ def score_curves(runs: CircuitRuns) -> list[Result]:
             raise Undefined("the circuit is a set: a curve needs a ranking")
         curves = _curves(len(runs.order))
         found = [_faith(runs, curve, runs.order) for curve in curves]
+        draws = runs.draws("floors")
+        orders = [draws.permutation(len(runs.order)) for _ in range(_FLOOR_DRAWS)]
+        floors = [
+            np.mean([curve.areas(_faith(runs, curve, order)) for order in orders], 0)
+            for curve in curves
+        ]
     except Undefined as reason:
         return [undefined(entry, str(reason), **runs.parameters) for entry in OF_CURVES]
-    draws = runs.draws("floors")
-    orders = [draws.permutation(len(runs.order)) for _ in range(_FLOOR_DRAWS)]
     results = []
-    for curve, faith, entries in zip(curves, found, (OF_CURVES[:2], OF_CURVES[2:4], OF_CURVES[4:])):
-        floors = np.mean([curve.areas(_faith(runs, curve, order)) for order in orders], 0)
+    pairs = (OF_CURVES[:2], OF_CURVES[2:4], OF_CURVES[4:])
+    for curve, faith, lows, entries in zip(curves, found, floors, pairs):
         ceilings = curve.areas(np.ones(len(curve.at)))
         results += [
             Result(
@@ -104,7 +108,7 @@ def score_curves(runs: CircuitRuns) -> list[Result]:
                 parameters=runs.parameters,
                 evidence={"size": curve.sizes, "faith": faith},
             )
-            for entry, value, floor, ceiling in zip(entries, curve.areas(faith), floors, ceilings)
+            for entry, value, floor, ceiling in zip(entries, curve.areas(faith), lows, ceilings)
         ]
     return results
 

@@ -43,7 +43,7 @@ class CircuitRuns:
     def kept(self) -> np.ndarray:
         """(candidate,) flags of C."""
         if self.size is not None:
-            return strongest(self.order, self.size)
+            return strongest(self.order, self.size) & (self.circuit.strengths > -np.inf)
         if self.circuit.claimed is None:
             raise Undefined("the circuit is a ranking: say where it ends with size=")
         return self.circuit.claimed
@@ -55,10 +55,16 @@ class CircuitRuns:
         return np.lexsort((ties, -self.circuit.strengths))
 
     def metrics(self, kept: np.ndarray) -> np.ndarray:
-        """(set, input) the metric with only `kept` (set, candidate) intact."""
+        """(set, input) the metric with only `kept` (set, candidate) intact.
+
+        Raises:
+            Undefined: it is not finite.
+        """
         pieces = self.subject.ablated_pieces(self.circuit.universe.unit, kept)
-        found = [self.subject.metric(outputs) for outputs in pieces]
-        return torch.cat(found).double().cpu().numpy()
+        found = torch.cat([self.subject.metric(outputs) for outputs in pieces])
+        if not bool(found.isfinite().all()):
+            raise Undefined("the metric of an ablated model is infinite or NaN")
+        return found.double().cpu().numpy()
 
     def m(self, kept: np.ndarray) -> np.ndarray:
         """(set,) its weighted mean."""

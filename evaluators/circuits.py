@@ -193,7 +193,7 @@ def shd(c: CircuitComparison) -> Scored:
 
 @_metric("size_ratio", "target", _COUNT)
 def size_ratio(c: CircuitComparison) -> Scored:
-    """|claimed| / |right|; 1 for a ranking, which is cut there."""
+    """|claimed| / |right|; 1 for a ranking that rules out no more, since it is cut there."""
     if not c.true.any():
         raise Undefined("nothing is right")
     return Scored(c.claimed.sum() / c.true.sum(), None)

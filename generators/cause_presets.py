@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, check_no_word
 from groundtruth.generators.beliefs import belief
 from groundtruth.generators.cause_worlds import causal_dictionary, steering
 from groundtruth.generators.concept_shift import concept_shift
@@ -46,9 +46,10 @@ class CausePreset:
             UnknownName: no such parameter.
             InputError: one out of range.
         """
-        for key in changes:
+        for key, value in changes.items():
             if key not in self.parameters:
                 raise UnknownName(f"parameter of {self.name}", key, self.parameters)
+            check_no_word(key, value, self.parameters[key])
         return self.builder(seed=seed, **changes)
 
 

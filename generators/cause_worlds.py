@@ -62,7 +62,7 @@ def causal_dictionary(
         >>> testbed.truth.kinds
         ('causal', 'inert', 'mediated', 'mediated', 'dormant')
     """
-    if not strengths or 0 in strengths:
+    if not strengths or not all(0 < abs(strength) < np.inf for strength in strengths):
         raise reject("strengths", strengths, "at least one number, none 0")
     if any(not 0 < rho < 1 for rho in correlations):
         raise reject("correlations", correlations, "numbers between 0 and 1")

@@ -96,6 +96,8 @@ def _attention(
     tolerance: float,
 ) -> CircuitTestbed:
     drawn = sequences(vocab, max_length, n_inputs, recipe.seed)
+    if (own := build(vocab, max_length).weights.n_tokens - CONTENT) != vocab:
+        raise reject("vocab", vocab, str(own))
     begin = np.full((len(drawn.sequences), 1), BOS)
     tokens = np.concatenate([begin, drawn.sequences + CONTENT], axis=1)
 

@@ -54,7 +54,7 @@ def concept_shift(
     for name, rho in ("correlation", correlation), ("shifted", shifted):
         if not -1 < rho < 1:
             raise reject(name, rho, "a number within (-1, 1)")
-    if min(size, spurious_size, noise) <= 0:
+    if not all(0 < value < np.inf for value in (size, spurious_size, noise)):
         raise InputError("size, spurious_size, noise: expected numbers above 0.")
     if d < 2 + NUISANCES:
         raise reject("d", d, f"at least {2 + NUISANCES}")

@@ -36,7 +36,8 @@ class Subspace:
             method claims of an untrained model.
 
     Raises:
-        ExplanationError: rows that are not orthonormal or not finite, no rows, positions below 0.
+        ExplanationError: rows that are not orthonormal or not finite, no rows, no positions, or
+            some below 0.
 
     Example:
         >>> Subspace("blocks.0.hook_resid_post", [[1.0, 1.0]])
@@ -68,10 +69,8 @@ same.
                 f"{where}: expected orthonormal rows, got products off by {error:.3g}. Make them "
                 "so: np.linalg.qr(basis.T)[0].T, which spans the same."
             )
-        if self.positions is not None and not all(position >= 0 for position in self.positions):
-            raise ExplanationError(
-                f"positions at {self.site}: expected numbers from 0 on, got {self.positions}."
-            )
+        if self.positions is not None:
+            _check_positions(self.site, self.positions)
         if self.decode is not None and not callable(self.decode):
             raise ExplanationError(
                 f"decode at {self.site}: expected a function or None, got {self.decode!r}."
@@ -82,6 +81,15 @@ same.
     @property
     def dim(self) -> int:
         return len(self.basis)
+
+
+def _check_positions(site: str, positions: Sequence[Any]) -> None:
+    whole = all(isinstance(p, (int, np.integer)) and p >= 0 for p in positions)
+    if not whole or not len(positions):
+        raise ExplanationError(
+            f"positions at {site}: expected whole numbers from 0 on, got {positions}. Pass None "
+            "for where the variable is."
+        )
 
 
 class Alignment:

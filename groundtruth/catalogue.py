@@ -21,7 +21,7 @@ from groundtruth.compiled_models import prediction_presets
 from groundtruth.compiled_models import presets as compiled_presets
 from groundtruth.compiled_models import variable_presets as program_variables
 from groundtruth.compiled_models.presets import CompiledPreset
-from groundtruth.errors import InputError, MethodError, UnknownName, reject
+from groundtruth.errors import InputError, MethodError, UnknownName, check_no_word, reject
 from groundtruth.generators import (
     cause_presets,
     circuit_presets,
@@ -161,6 +161,7 @@ METHODS: dict[str, MethodEntry] = {
         _circuit("group-ablation", circuits.group_ablation),
         _circuit("activation-patching", circuits.activation_patching),
         _circuit("attribution-patching", circuits.attribution_patching),
+        _circuit("causal-tracing", causes.causal_tracing),
         _circuit("random", circuits.random_circuit, "control"),
         *(MethodEntry(row.id, row.kind, row.summary, None, "circuit") for row in circuit_rows.ROWS),
         _cause("targeted-ablation", causes.targeted_ablation, "ranking"),
@@ -313,16 +314,17 @@ def _a(noun: str) -> str:
 
 
 def check_parameters(entry: MethodEntry, given: Mapping[str, Any]) -> None:
-    """Raise for a parameter that the method does not take."""
+    """Raise for a parameter that the method does not take, and for words in place of a number."""
     known = entry.parameters()
     accepts_any = (
         entry.make is not None
         and not _takes_options(entry.make)
         and any(p.kind is p.VAR_KEYWORD for p in inspect.signature(entry.make).parameters.values())
     )
-    for key in given:
+    for key, value in given.items():
         if key in _FIXED or (key not in known and not accepts_any):
             raise UnknownName(f"parameter of {entry.name}", key, known)
+        check_no_word(f"{key} of {entry.name}", value, known.get(key))
 
 
 def _summary(found: object) -> str:

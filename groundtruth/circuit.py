@@ -155,7 +155,10 @@ def _numbers(universe: Universe, strengths: Mapping[Candidate, float]) -> np.nda
             f"{len(missing)}, the first {shown(missing[0])}. Give -inf to what was ruled out, or "
             "pass members= for a set."
         )
-    numbers = np.array([float(strengths[c]) for c in universe.candidates])
+    try:
+        numbers = np.array([float(strengths[c]) for c in universe.candidates])
+    except (TypeError, ValueError) as error:
+        raise ExplanationError(f"strengths: expected a number each: {error}.") from error
     bad = np.flatnonzero(np.isnan(numbers) | (numbers == np.inf))
     if len(bad):
         raise ExplanationError(

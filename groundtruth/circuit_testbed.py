@@ -67,6 +67,8 @@ class CircuitTestbed:
     def __post_init__(self) -> None:
         if self.unit not in ("edge", "node"):
             raise reject("unit", self.unit, '"edge" or "node"')
+        if not self.tolerance > 0:
+            raise reject("tolerance", self.tolerance, "a positive number")
         _ = self.scored  # what is wrong with its settings is said when it is built
 
     @property

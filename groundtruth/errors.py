@@ -87,3 +87,15 @@ def reject(name: str, value: object, expected: str, fix: str = "") -> InputError
     shown = repr(value)
     shown = shown if len(shown) <= 120 else shown[:117] + "..."
     return InputError(f"{name}: expected {expected}, got {shown}.{' ' + fix if fix else ''}")
+
+
+def check_no_word(name: str, value: object, default: object) -> None:
+    """Raise for a word where the default is a number or a flag: any word would pass for true.
+
+    Example:
+        >>> check_no_word("benign", "no", False)
+        Traceback (most recent call last):
+        groundtruth.errors.InputError: benign: expected true or false, got 'no'.
+    """
+    if isinstance(value, str) and isinstance(default, (bool, int, float)):
+        raise reject(name, value, "true or false" if isinstance(default, bool) else "a number")

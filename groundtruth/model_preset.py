@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from groundtruth import seeds
-from groundtruth.errors import UnknownName
+from groundtruth.errors import UnknownName, check_no_word
 from groundtruth.testbed import Recipe
 
 Made = TypeVar("Made", covariant=True)
@@ -40,9 +40,10 @@ class ModelPreset(Generic[Made]):
             UnknownName: no such parameter.
             InputError: one out of range.
         """
-        for key in changes:
+        for key, value in changes.items():
             if key not in self.parameters:
                 raise UnknownName(f"parameter of {self.name}", key, self.parameters)
+            check_no_word(key, value, self.parameters[key])
         chosen = {**self.parameters, **changes}
         recipe = Recipe(self.name, chosen, seeds.check_seed(seed))
         return self.builder(recipe, self.source, **chosen)

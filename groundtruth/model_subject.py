@@ -44,7 +44,7 @@ class ModelSubject:
 
     Raises:
         InputError: partners missing or of another shape, weights that are no distribution, a
-            metric that does not give one number per input.
+            granularity that there is not, a metric that does not give one number per input.
 
     Example, AND of 1 and 1, whose partner is 0 and 0:
         >>> from groundtruth.generators.gates import gate
@@ -75,7 +75,7 @@ class ModelSubject:
         weights = np.full(n, 1 / n) if self.weights is None else self.weights
         settled = {
             "tokens": tokens,
-            "counted": torch.as_tensor(counted, device=tokens.device),
+            "counted": torch.as_tensor(counted, device=tokens.device).bool(),
             "weights": torch.as_tensor(weights, device=tokens.device).to(self.model.W_E),
         }
         if self.paired is not None:
@@ -105,12 +105,18 @@ class ModelSubject:
             raise InputError("weights: expected none below 0.")
         if self.counted.shape != self.tokens.shape or not bool(self.counted.any()):
             raise InputError("counted: expected (batch, position) booleans, one of them True.")
-        found = tuple(self.metric(self.outputs()).shape)
-        if found != (1, n):
+        outputs = self.outputs()
+        wanted = f"metric: expected shape (1, {n}) for outputs {tuple(outputs.shape)}, got"
+        try:
+            found = self.metric(outputs)
+        except Exception as error:
+            raise InputError(f"{wanted} {type(error).__name__}: {error}.") from error
+        if tuple(found.shape) != (1, n):
             raise InputError(
-                f"metric: expected shape (1, {n}) for outputs (1, {n}, position, n_outputs), got "
-                f"{found}. Index from the right, as in outputs[..., -1, 0]."
+                f"{wanted} {tuple(found.shape)}. Index from the right, as in outputs[..., -1, 0]."
             )
+        if not bool(found.isfinite().all()):
+            raise InputError("metric: expected finite numbers of the model as it is.")
 
     @cached_property
     def condition(self) -> Condition:
@@ -124,7 +130,11 @@ class ModelSubject:
         return Condition(hashing.content_hash("inputs", arrays), self.ablation, self.pairing)
 
     def universe(self, unit: Unit) -> Universe:
-        """The nodes, or the edges at `granularity`, of the model."""
+        """The nodes, or the edges at `granularity`, of the model.
+
+        Raises:
+            InputError: another unit.
+        """
         check_unit(unit)
         return self._edges if unit == "edge" else self._nodes
 

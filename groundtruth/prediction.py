@@ -19,7 +19,7 @@ class Prediction:
         distribution: whether `outputs` are the chances of the categories.
         low, high: (n, position, n_outputs) between which the outputs are said to lie, or None.
         confidence: (n, position) larger where the claim is surer, in any unit; an abstention is
-            the lowest. None: it is equally sure everywhere.
+            the lowest, such as -inf. None: it is equally sure everywhere.
 
     Example:
         >>> sure = Prediction(np.ones((1, 2, 1)), confidence=np.array([[0.0, 1.0]]))
@@ -49,7 +49,7 @@ class Prediction:
         if low is not None and high is not None and (n := int((low > high).sum())):
             raise ExplanationError(f"low, high: expected low <= high, got {n} above it.")
         sure = self.confidence
-        sure = None if sure is None else _numbers("confidence", sure, shape)
+        sure = None if sure is None else _numbers("confidence", sure, shape, endless=True)
         return Prediction(outputs, self.distribution, low, high, sure)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -63,11 +63,15 @@ class Prediction:
         return cls(**{**arrays, "distribution": bool(arrays["distribution"])})
 
 
-def _numbers(name: str, found: object, wanted: tuple[int, ...]) -> np.ndarray:
+def _numbers(
+    name: str, found: object, wanted: tuple[int, ...], *, endless: bool = False
+) -> np.ndarray:
+    """In float64; `endless`: infinities are numbers too."""
     numbers = np.asarray(found, dtype=np.float64)
     if numbers.shape != wanted:
         raise ExplanationError(f"{name}: expected shape {wanted}, got {numbers.shape}.")
-    if not np.isfinite(numbers).all():
-        n = int((~np.isfinite(numbers)).sum())
-        raise ExplanationError(f"{name}: expected finite numbers, got {n} that are not.")
+    bad = np.isnan(numbers) if endless else ~np.isfinite(numbers)
+    if n := int(bad.sum()):
+        kind = "numbers" if endless else "finite numbers"
+        raise ExplanationError(f"{name}: expected {kind}, got {n} that are not.")
     return numbers

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from groundtruth.errors import ExplanationError, reject
+from groundtruth.errors import ExplanationError, GroundtruthError, reject
 from groundtruth.prediction import Prediction
 
 
@@ -77,7 +77,8 @@ class Predictor:
         """The outputs that are claimed, in float64.
 
         Raises:
-            ExplanationError: they have another shape, or numbers that are not finite.
+            ExplanationError: `predict` failed, or they have another shape, or numbers that are not
+                finite.
         """
         return self.claim(tokens, interchange, n_outputs=n_outputs).outputs
 
@@ -87,9 +88,17 @@ class Predictor:
         """All that is claimed, in float64.
 
         Raises:
-            ExplanationError: as `Prediction`.
+            ExplanationError: `predict` failed; or as `Prediction`.
         """
-        found = self._predict(tokens, interchange)
+        try:
+            found = self._predict(tokens, interchange)
+        except GroundtruthError:
+            raise
+        except Exception as error:
+            raise ExplanationError(
+                f"predict: expected outputs for tokens of shape {tokens.shape} and an interchange "
+                f"or None, got {type(error).__name__}: {error}."
+            ) from error
         if not isinstance(found, Prediction):
             found = Prediction(found)
         return found.checked(tokens.shape, n_outputs)

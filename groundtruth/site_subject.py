@@ -38,8 +38,7 @@ class LabelledSubject(ActivationSubject):
 
         The activations are those of `sample(n, seed=seed)`.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise InputError(f"n: expected a whole number >= 1, got {n!r}.")
+        _check_count(n)
         seed = seeds.check_seed(seed)
         blocks = [self._pair(seed, block) for block in range(-(-n // BLOCK))]
         x, y = (np.concatenate(parts)[:n] for parts in zip(*blocks))
@@ -82,6 +81,7 @@ class SiteSubject(LabelledSubject):
 
     def tokens(self, n: int, *, seed: int = 0) -> np.ndarray:
         """(n, position) training inputs; `sample` has their activations, row by row."""
+        _check_count(n)
         seed = seeds.check_seed(seed)
         return np.concatenate([self._tokens(seed, block) for block in range(-(-n // BLOCK))])[:n]
 
@@ -103,6 +103,11 @@ class SiteSubject(LabelledSubject):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.site}, d={self.d})"
+
+
+def _check_count(n: int) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"n: expected a whole number >= 1, got {n!r}.")
 
 
 def _same(x: torch.Tensor) -> torch.Tensor:

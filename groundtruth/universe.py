@@ -78,7 +78,7 @@ def shown(candidate: Candidate) -> str:
         >>> shown(Edge("embed", "a0.h0.v"))
         'embed > a0.h0.v'
     """
-    return candidate if isinstance(candidate, str) else " > ".join(candidate)
+    return candidate if isinstance(candidate, str) else " > ".join(map(str, candidate))
 
 
 def universe_of(

@@ -218,11 +218,16 @@ def are_right(
     """(n,) whether the model answers as the causal model does, if what is claimed is interchanged.
 
     Raises:
-        ExplanationError: a basis that is not as wide as the site.
+        ExplanationError: a basis that is not as wide as the site, positions that the model has not.
         UnknownName: no such site.
     """
     source = activations_at(model, pairs.source, claim.site)
     check_width(claim, source.shape[-1])
+    if claim.positions is not None and max(claim.positions) >= model.n_positions:
+        raise ExplanationError(
+            f"positions at {claim.site}: expected 0 to {model.n_positions - 1}, which the model "
+            f"has, got {claim.positions}."
+        )
     with torch.no_grad():
         outputs = patched_outputs(
             model, pairs, claim.site, source, claimed_edit(claim), claim.positions, also

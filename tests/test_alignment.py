@@ -62,8 +62,9 @@ def test_what_is_no_alignment_is_refused():
         Alignment({})
     with pytest.raises(ExplanationError, match=r"WX: expected a Subspace, got ndarray\. Pass Subs"):
         Alignment({"WX": np.eye(3)})  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ExplanationError, match=r"positions at .*: expected numbers from 0 on"):
-        Subspace(SITE, np.eye(3), positions=(-1,))
+    for positions in ((-1,), (), (1.5,)):
+        with pytest.raises(ExplanationError, match=r"positions at .*: expected whole numbers from"):
+            Subspace(SITE, np.eye(3), positions=positions)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ExplanationError, match=r"decode at .*: expected a function or None"):
         Subspace(SITE, np.eye(3), decode=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(UnknownName, match="No variable of this alignment is called 'XW'"):

@@ -7,6 +7,7 @@ import pytest
 from circuit_cases import H0M, ML, V0, gate_subject
 
 from groundtruth.circuit import Circuit, circuit_of
+from groundtruth.circuit_enumeration import enumerate_circuits
 from groundtruth.condition import Condition
 from groundtruth.errors import ExplanationError, InputError, UnknownName
 from groundtruth.generators.gates import gate
@@ -140,6 +141,7 @@ def test_conditions_differ_by_inputs_ablation_and_pairing():
         ({"pairing": ""}, "pairing: expected a name that says how partners were chosen"),
         ({"weights": [0.5]}, "weights: expected 1 numbers that sum to 1"),
         ({"counted": [[False] * 3]}, "counted: expected .* one of them True"),
+        ({"granularity": "heads"}, 'granularity: expected "head" or "qkv", got \'heads\'.'),
     ],
 )
 def test_a_subject_that_is_none_is_refused(settings, expected):
@@ -162,3 +164,22 @@ def test_a_metric_of_another_shape_is_refused():
     subject = gate_subject("or")
     with pytest.raises(InputError, match=r"metric: expected shape \(1, 1\) for outputs"):
         ModelSubject(subject.model, [[0, 3, 3]], lambda out: out.mean(), "zero")
+    wrong = "metric: expected shape .*, got IndexError: index 5 is out of bounds"
+    with pytest.raises(InputError, match=wrong):
+        ModelSubject(subject.model, [[0, 3, 3]], lambda out: out[..., 5, 0], "zero")
+    with pytest.raises(InputError, match="metric: expected finite numbers of the model as it is"):
+        ModelSubject(subject.model, [[0, 3, 3]], lambda out: out[..., -1, 0] / 0, "zero")
+
+
+def test_positions_that_count_may_be_marked_by_ones():
+    ones, flags = (
+        gate_subject("or", counted=[marks]) for marks in ([0, 0, 1], [False, False, True])
+    )
+    assert ones.condition == flags.condition
+    assert enumerate_circuits(ones).circuits == enumerate_circuits(flags).circuits
+
+
+def test_strengths_that_are_no_numbers_are_refused():
+    nodes = gate_subject("or").universe("node")
+    with pytest.raises(ExplanationError, match="strengths: expected a number each"):
+        Circuit(nodes, dict.fromkeys(nodes.candidates))  # pyright: ignore[reportArgumentType]

@@ -130,6 +130,8 @@ def test_the_metric_falls_by_how_far_the_answers_are_apart(name: str, ablation: 
         ({"ablation": "knockout"}, '"zero", "mean" or "resample"'),
         ({"ablation": "zero", "pairing": "both 0"}, "expected none for zero ablation"),
         ({"pairing": "closest"}, '"both 0" or "every other"'),
+        ({"tolerance": 0}, "tolerance: expected a positive number, got 0."),
+        ({"tolerance": float("nan")}, "tolerance: expected a positive number, got nan."),
     ],
 )
 def test_what_cannot_be_built_is_refused(parameters: dict[str, Any], message: str) -> None:
@@ -153,6 +155,12 @@ def test_an_unknown_parameter_is_named_with_its_neighbours() -> None:
 def test_drawn_inputs_out_of_range_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         gt.build("circuit/hist", **parameters)
+
+
+def test_a_vocabulary_that_a_model_does_not_have_is_refused() -> None:
+    for vocab in (5, 9):
+        with pytest.raises(InputError, match=f"vocab: expected 8, got {vocab}"):
+            gt.build("circuit/attention-ov-incoherent", vocab=vocab)
 
 
 def test_every_preset_can_be_stored_and_says_what_it_is() -> None:

@@ -128,6 +128,11 @@ def test_what_cannot_be_asked_is_refused():
         )
     narrow = Subspace("blocks.0.hook_resid_post", np.eye(5)[:1])
     pairs = testbed.pairs("WX", 5)
+    beyond = Subspace("blocks.0.hook_resid_post", np.eye(19)[:1], positions=(1, 99))
+    with pytest.raises(
+        ExplanationError, match=r"positions at .*: expected 0 to 4, which the model"
+    ):
+        are_right(testbed.model, pairs, testbed.answers, beyond)
     with pytest.raises(ExplanationError, match="expected rows of width 19, got 5"):
         are_right(testbed.model, pairs, testbed.answers, narrow)
     headed = Subspace("blocks.0.attn.hook_z", np.eye(2))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from groundtruth.circuit import Circuit
@@ -56,7 +57,7 @@ def circuit_of_scores(subject: ModelSubject, scores: Any, name: str) -> Circuit:
 
     Raises:
         ExplanationError: no mapping, an empty one, nodes and edges mixed, a candidate without a
-            score, or with two.
+            score, or with two, or with one that is no number.
         UnknownName: a name that the model has not.
     """
     if not isinstance(scores, Mapping) or not scores:
@@ -78,13 +79,20 @@ def circuit_of_scores(subject: ModelSubject, scores: Any, name: str) -> Circuit:
         candidate = Edge(*parts) if unit == "edge" else parts[0]
         if candidate in found:
             raise ExplanationError(f"{name}: expected one score for {key!r}, got another before.")
-        found[candidate] = float(score.detach() if isinstance(score, torch.Tensor) else score)
+        found[candidate] = _number(name, key, score)
     return Circuit(subject.universe(unit), found, condition=subject.condition, name=name)
+
+
+def _number(name: str, key: Any, score: Any) -> float:
+    try:
+        return float(score.detach() if isinstance(score, torch.Tensor) else score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ExplanationError(f"{name}: expected a number for {key!r}, got {score!r}.") from error
 
 
 def _is_edge(key: Any) -> bool:
     """A pair of a site and a head is a node; any other pair an edge."""
-    return isinstance(key, tuple) and len(key) == 2 and not isinstance(key[1], int)
+    return isinstance(key, tuple) and len(key) == 2 and not isinstance(key[1], (int, np.integer))
 
 
 class _Names:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from groundtruth.errors import ExplanationError, InputError
 from groundtruth.evaluators import circuit_runs
 from groundtruth.evaluators.circuit_behaviour import score_behaviour
 from groundtruth.evaluators.circuit_curves import MIB_GRID, connected
+from groundtruth.evaluators.circuit_tests import score_circuit_tests
 from groundtruth.methods import circuits as methods
 from groundtruth.model_subject import ModelSubject
 from groundtruth.models.transformer import Transformer
@@ -188,14 +191,32 @@ def test_divergence_is_that_of_the_formula():
     assert one.reason == "a model with one output has no distribution over outputs"
 
 
+def test_a_metric_that_is_not_finite_is_undefined_and_no_number():
+    half = replace(gate_subject("and"), metric=lambda out: torch.log(out[..., -1, 0] - 0.5))
+    claim = Circuit(half.universe("edge"), np.arange(21.0))
+    found = score_behaviour(half, claim, size=5) | score_circuit_tests(half, claim, size=5)
+    reasons = {m: r.reason for m, r in found.items() if m != "circuit.faith_kl"}
+    assert set(reasons.values()) == {"the metric of an ablated model is infinite or NaN"}
+
+
+def test_what_a_ranking_rules_out_is_not_run():
+    subject = gate_subject("and")
+    strengths = np.full(len(subject.universe("edge")), -np.inf)
+    nothing = Circuit(subject.universe("edge"), strengths)
+    found = score_behaviour(subject, nothing, size=5, all_inputs=True)
+    assert found["circuit.faith"].value == 0
+    assert found["circuit.faith"].parameters["size"] == 0
+
+
 def test_what_cannot_be_run_is_refused():
     subject = gate_subject("or")
     with pytest.raises(ExplanationError, match="It was found in another model"):
         score_behaviour(subject, methods.acdc(gate_subject("and")))
     with pytest.raises(InputError, match="condition: expected resample ablation with both 0"):
         score_behaviour(subject, methods.acdc(gate_subject("or", "zero")))
-    with pytest.raises(InputError, match="size: expected 0 to 21, got 22"):
-        scores(subject, WAY, size=22)
+    for size in (22, 2.5):
+        with pytest.raises(InputError, match=f"size: expected 0 to 21, got {size}"):
+            scores(subject, WAY, size=size)
     with pytest.raises(InputError, match="epsilon: expected a positive number, got 0"):
         scores(subject, WAY, epsilon=0)
 

@@ -219,6 +219,17 @@ def test_a_ranking_is_cut_at_the_size_of_the_truth():
     assert (result.value, result.parameters["size"]) == (1, "of the truth")
 
 
+def test_what_a_ranking_rules_out_is_not_claimed():
+    nothing = Circuit(OR.universe, np.full(len(OR.universe), -np.inf))
+    found = values(OR, nothing)
+    assert (found["recall"], found["precision"], found["shd"]) == (0, None, 5)
+    assert (found["auroc"], found["size_ratio"]) == (0.5, 0)
+    one = np.full(len(OR.universe), -np.inf)
+    one[OR.universe.place[ML]] = 0.0
+    found = values(OR, Circuit(OR.universe, one))
+    assert (found["recall"], found["precision"]) == (0.2, 1)
+
+
 def test_results_name_their_condition():
     parameters = score_circuit(OR, claim(OR, ML))["circuit.edge_recall"].parameters
     assert parameters == {

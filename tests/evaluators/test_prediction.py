@@ -407,6 +407,7 @@ def test_who_knows_where_it_errs_has_no_selective_risk_and_who_brags_has_more(re
     assert modest.floor == same.floor == bold.floor == pytest.approx(same.value)
     share = same.floor
     assert modest.value == pytest.approx(max(0, share - 0.2) / 0.8)
+    assert claim(-np.inf).value == modest.value  # an abstention
     assert bold.value == pytest.approx(min(share, 0.8) / 0.8) and risk > 0
 
 
@@ -510,5 +511,7 @@ def test_claims_that_contradict_themselves_are_refused(reverse):
         score_prediction(testbed, claimed(low=lambda t: ones(t) + 1, high=ones))
     with pytest.raises(ExplanationError, match=r"confidence: expected shape \(60, 7\), got"):
         score_prediction(testbed, claimed(confidence=ones))
+    with pytest.raises(ExplanationError, match="confidence: expected numbers, got 420 that are"):
+        score_prediction(testbed, claimed(confidence=lambda t: np.full(t.shape, np.nan)))
     with pytest.raises(ExplanationError, match="guaranteed: expected a number of tokens, or None"):
         Predictor(ones, guaranteed=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,10 @@ def test_the_subject_shows_what_the_model_does_and_not_what_scores():
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(InputError, match="strengths: expected at least one number, none 0"):
         causal_dictionary(strengths=(1.0, 0.0))
+    with pytest.raises(InputError, match="strengths: expected at least one number, none 0"):
+        causal_dictionary(strengths=(math.nan,))
+    with pytest.raises(InputError, match="n: expected a whole number >= 1, got 0"):
+        DICTIONARY.subject.tokens(0)
     with pytest.raises(InputError, match="correlations: expected numbers between 0 and 1"):
         causal_dictionary(correlations=(1.0,))
     with pytest.raises(InputError, match="level: expected 0 to 1, the number of layers, got 2"):

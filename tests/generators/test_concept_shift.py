@@ -59,7 +59,9 @@ def test_what_methods_see_is_not_what_scores():
     assert testbed.hash == concept_shift(seed=2).hash != concept_shift(seed=3).hash
 
 
-@pytest.mark.parametrize("wrong", [{"correlation": 1.0}, {"noise": 0.0}, {"d": 13}])
+@pytest.mark.parametrize(
+    "wrong", [{"correlation": 1.0}, {"noise": 0.0}, {"noise": np.nan}, {"d": 13}]
+)
 def test_arguments_out_of_range_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         concept_shift(**wrong)

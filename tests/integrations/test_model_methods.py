@@ -148,6 +148,8 @@ def test_a_hook_left_on_a_library_model_reaches_nothing() -> None:
         ({"blocks.7.hook_mlp_out": 1.0}, UnknownName, "node of this model is called"),
         ({"hook_embed": 1.0}, ExplanationError, "got none for"),
         ({"hook_embed": float("nan")}, ExplanationError, "strengths: expected"),
+        ({"hook_embed": None}, ExplanationError, "expected a number for 'hook_embed', got None"),
+        ({("hook_nowhere", 0): 1.0}, UnknownName, "is called 'hook_nowhere > 0'"),
     ],
 )
 def test_scores_that_cannot_be_read_are_refused(

@@ -23,7 +23,11 @@ METHODS = [
     for entry in catalogue.METHODS.values()
     if entry.explains == "circuit" and entry.make is not None
 ]
-OF_NODES = ("circuit/activation-patching", "circuit/attribution-patching")
+OF_NODES = (
+    "circuit/activation-patching",
+    "circuit/attribution-patching",
+    "circuit/causal-tracing",
+)
 
 
 def test_every_circuit_method_is_scored_by_name() -> None:
@@ -130,6 +134,23 @@ def test_scores_against_another_set_say_so() -> None:
         gt.evaluate("circuit/gate-or", "circuit/eap", scoring={"against": "true"})
     with pytest.raises(UnknownName, match="part of scoring is called 'n_score'"):
         gt.evaluate("circuit/gate-or", "circuit/eap", scoring={"n_score": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"absolute": "flase"}, "absolute of circuit/eap: expected true or false, got 'flase'."),
+        ({"steps": "nan"}, "steps of circuit/eap-ig-inputs: expected a number, got 'nan'."),
+    ],
+)
+def test_words_in_place_of_numbers_are_refused(given: dict[str, str], message: str) -> None:
+    name = message.split(" of ")[1].split(":")[0]
+    with pytest.raises(InputError, match=message):
+        gt.evaluate("circuit/gate-or", name, **given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="benign: expected true or false, got 'no'"):
+        gt.build("causes/trojan", benign="no")
+    with pytest.raises(InputError, match="n_inputs: expected a number, got 'many'"):
+        gt.build("circuit/hist", n_inputs="many")
 
 
 def test_asking_for_recovery_alone_gives_it_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,14 @@ def test_a_predictor_of_ones_own_is_scored_and_other_claims_are_refused(
         gt.evaluate(testbed, "sae/topk")
     with pytest.raises(InputError, match="prediction/eap: explains by a predictor, but sparse"):
         gt.evaluate("sparse/small", "prediction/eap")
+    with pytest.raises(ExplanationError, match="predict: expected outputs for tokens of shape"):
+        gt.evaluate(testbed, gt.Predictor(lambda tokens: tokens))  # pyright: ignore[reportArgumentType]
+    refused: list[dict[str, Any]] = [{"queries": 0}, {"n_test": 10**9}, {"n_test": 2.5}]
+    for wrong in refused:
+        with pytest.raises(
+            InputError, match=f"{next(iter(wrong))}: expected a whole number from 1"
+        ):
+            gt.build("prediction/reverse", **wrong)
     with pytest.raises(InputError, match="scoring: expected None"):
         gt.evaluate(testbed, "prediction/majority", scoring={"n_score": 3})
 

@@ -80,6 +80,6 @@ def _mixed(subject: ModelSubject, writer: str, share: float) -> torch.Tensor:
 
 
 def _middles(steps: int) -> np.ndarray:
-    if steps < 1:
-        raise reject("steps", steps, "at least 1")
+    if steps < 1 or steps != int(steps):
+        raise reject("steps", steps, "a whole number, at least 1")
     return (np.arange(steps) + 0.5) / steps

@@ -6,6 +6,7 @@ import torch
 
 from groundtruth import seeds
 from groundtruth.alignment import Alignment, Subspace
+from groundtruth.errors import reject
 from groundtruth.methods.variables.choosing import dimensions, each_variable, split
 from groundtruth.methods.variables.training import Made, starting, train
 from groundtruth.variable_pairs import interchanging, site_width
@@ -40,6 +41,9 @@ def das(
     Source: Geiger et al., "Finding Alignments Between Interpretable Causal Variables and
     Distributed Neural Representations", 2023, https://arxiv.org/abs/2303.02536
     """
+
+    if starts < 1:
+        raise reject("starts", starts, "at least 1")
 
     def claim(variable: str, at: str) -> tuple[float, Subspace]:
         pairs = subject.pairs(variable, n, seed=seed)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from groundtruth.errors import reject
 from groundtruth.methods.adam import Adam
 from groundtruth.variable_pairs import (
     Edit,
@@ -40,7 +41,13 @@ def train(
         parameters: trained in place.
         make: share of the steps done -> the edit and its penalty, from the parameters.
         rng: which pairs are in a batch.
+
+    Raises:
+        InputError: steps or batch out of range.
     """
+    for name, value, least in ("steps", steps, 0), ("batch", batch, 1):
+        if value < least:
+            raise reject(name, value, f"at least {least}")
     device = subject.model.W_E.device
     adam = Adam(parameters)
     sources = activations_at(subject.model, pairs.source, site)

@@ -222,7 +222,8 @@ def test_wrong_parameters_are_refused():
     subject = gate_subject("or")
     with pytest.raises(ValueError, match="threshold: expected a number above 0, got 0"):
         methods.acdc(subject, threshold=0)
-    with pytest.raises(ValueError, match="steps: expected at least 1, got 0"):
-        methods.eap_ig_inputs(subject, steps=0)
+    for steps in (0, 2.5):
+        with pytest.raises(ValueError, match="steps: expected a whole number, at least 1, got"):
+            methods.eap_ig_inputs(subject, steps=steps)
     with pytest.raises(ValueError, match="sparsity: expected a positive number, got -1"):
         methods.edge_pruning(subject, sparsity=-1)

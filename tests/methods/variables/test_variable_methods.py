@@ -155,6 +155,9 @@ def test_what_was_asked_for_and_cannot_be_is_refused():
     for name, dim in itertools.product(("das", "pca", "random_subspace"), (0, 20)):
         with pytest.raises(InputError, match=f"dim: expected 1 to 19, got {dim}"):
             getattr(methods, name)(subject, dim=dim, site=APART)
+    for wrong in ({"steps": -1}, {"starts": 0}, {"batch": 0}):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))}: expected at least"):
+            methods.das(subject, site=APART, **wrong)
     with pytest.raises(InputError, match="penalty: expected a positive number"):
         methods.linear_probe(subject, penalty=0.0)
     with pytest.raises(InputError, match="penalty: expected at least 0"):
