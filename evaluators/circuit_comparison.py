@@ -10,6 +10,7 @@ from math import comb, prod
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from groundtruth.circuit import Circuit
 from groundtruth.circuit_truth import CircuitTruth, Members, TruthSet
@@ -83,13 +84,42 @@ class CircuitComparison:
 
     @cached_property
     def claimed(self) -> np.ndarray:
-        """(n,) which are claimed; of a ranking, its strongest, as many as are right, without what
-        it ruled out."""
+        """(n,) how much of each is claimed: 0 or 1; of a ranking, the chance that it is among its
+        strongest, as many as are right, where ties are in random order. What a ranking ruled out is
+        not claimed."""
         if self.circuit.claimed is not None:
-            return self.circuit.claimed[self.counted]
-        flags = np.zeros(self.n, dtype=bool)
-        flags[np.argsort(-self.strengths, kind="stable")[: self.true.sum()]] = True
-        return flags & (self.strengths > -np.inf)
+            return self.circuit.claimed[self.counted].astype(np.float64)
+        taken = (self.size - self.stronger) / self.tied
+        return np.where(self.strengths > -np.inf, np.clip(taken, 0, 1), 0.0)
+
+    @cached_property
+    def size(self) -> int:
+        """How many are claimed."""
+        if self.circuit.claimed is not None:
+            return int(self.circuit.claimed[self.counted].sum())
+        return int(min(self.true.sum(), (self.strengths > -np.inf).sum()))
+
+    @cached_property
+    def stronger(self) -> np.ndarray:
+        """(n,) how many are stronger than each."""
+        return stats.rankdata(-self.strengths, "min").astype(int) - 1
+
+    @cached_property
+    def tied(self) -> np.ndarray:
+        """(n,) how many are as strong as each, with itself."""
+        return stats.rankdata(-self.strengths, "max").astype(int) - self.stronger
+
+    def chance_of_all(self, members: np.ndarray) -> float:
+        """The chance that all of `members` (n,) flags are claimed."""
+        if (self.claimed[members] == 0).any():
+            return 0.0
+        unsure = members & (self.claimed < 1)
+        if not unsure.any():
+            return 1.0
+        # All that are unsure are tied with one another.
+        first, k = np.flatnonzero(unsure)[0], int(unsure.sum())
+        tied, taken = int(self.tied[first]), self.size - int(self.stronger[first])
+        return comb(tied - k, taken - k) / comb(tied, taken) if k <= taken else 0.0
 
     @cached_property
     def circuits(self) -> np.ndarray:
@@ -119,7 +149,7 @@ class CircuitComparison:
         Returns:
             None above a million cases.
         """
-        size = int(self.claimed.sum())
+        size = self.size
         kinds, counts = np.unique(self.circuits.T, axis=0, return_counts=True)
         sizes = counts.tolist()
         if prod(n + 1 for n in sizes) > _MOST_CASES:

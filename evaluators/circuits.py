@@ -1,7 +1,8 @@
 """Recovery of circuits: which candidates a method found, against one named set of the truth.
 
 Every number holds under the truth's condition alone, which stands in its parameters. A ranking is
-cut at the size of the truth for the metrics of sets; a set has ties for the metrics of rankings.
+cut at the size of the truth for the metrics of sets, and where candidates are tied there the number
+is its mean over all orders of the tied; a set has ties for the metrics of rankings.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ Score = Callable[[CircuitComparison], Scored]
 _SCORES: dict[str, tuple[Metric, Metric, Score]] = {}
 
 
-def _metric(name: str, direction: Direction = "max", range: tuple[float, float] = UNIT):
+def _metric(
+    name: str,
+    direction: Direction = "max",
+    range: tuple[float, float] = UNIT,
+    version: int = 2,
+):
     """Enter a function for edges and for nodes; its docstring's first line is the summary."""
 
     def enter(function: Score) -> Score:
         summary = (function.__doc__ or "").strip().split("\n")[0]
         edge, node = (
-            Metric(f"circuit.{unit}_{name}", 1, summary, direction, range, unit)
+            Metric(f"circuit.{unit}_{name}", version, summary, direction, range, unit)
             for unit in ("edge", "node")
         )
         _SCORES[name] = (edge, node, function)
@@ -127,7 +133,7 @@ def _result(entry: Metric, function: Score, c: CircuitComparison) -> Result:
 @_metric("precision")
 def precision(c: CircuitComparison) -> Scored:
     """|claimed and right| / |claimed|; undefined where nothing is claimed."""
-    return Scored(_share(c.claimed & c.true, c.claimed, "nothing is claimed"), c.true.mean())
+    return Scored(_share(c.true, c.claimed, "nothing is claimed"), c.true.mean())
 
 
 @_metric("recall")
@@ -136,19 +142,19 @@ def recall(c: CircuitComparison) -> Scored:
 
     Some published scripts count what both leave out as found, and give the empty claim recall 1.
     """
-    return Scored(_share(c.claimed & c.true, c.true, "nothing is right"), c.claimed.mean())
+    return Scored(_share(c.claimed, c.true, "nothing is right"), c.claimed.mean())
 
 
 @_metric("f1")
 def f1(c: CircuitComparison) -> Scored:
     """2 |claimed and right| / (|claimed| + |right|)."""
-    k, m = int(c.claimed.sum()), int(c.true.sum())
+    k, m = c.size, int(c.true.sum())
     if k + m == 0:
         raise Undefined("nothing is claimed and nothing is right")
-    return Scored(2 * (c.claimed & c.true).sum() / (k + m), 2 * k * m / (c.n * (k + m)))
+    return Scored(2 * float(c.claimed @ c.true) / (k + m), 2 * k * m / (c.n * (k + m)))
 
 
-@_metric("auroc")
+@_metric("auroc", version=1)
 def auroc(c: CircuitComparison) -> Scored:
     """P(right stronger than wrong) + P(as strong) / 2, over pairs.
 
@@ -160,7 +166,7 @@ def auroc(c: CircuitComparison) -> Scored:
     return Scored(beaten / (n * (c.n - n)), 0.5, "random ranking")
 
 
-@_metric("auprc")
+@_metric("auprc", version=1)
 def auprc(c: CircuitComparison) -> Scored:
     """Average precision: sum over strengths of recall gained times precision; ties enter together.
 
@@ -187,25 +193,26 @@ def shd(c: CircuitComparison) -> Scored:
     No edge of a universe runs backwards, so none counts as reversed. Over |claimed| + |right| it is
     1 - F1.
     """
-    k, m = int(c.claimed.sum()), int(c.true.sum())
-    return Scored((c.claimed ^ c.true).sum(), k + m - 2 * k * m / c.n)
+    k, m = c.size, int(c.true.sum())
+    return Scored(k + m - 2 * float(c.claimed @ c.true), k + m - 2 * k * m / c.n)
 
 
-@_metric("size_ratio", "target", _COUNT)
+@_metric("size_ratio", "target", _COUNT, version=1)
 def size_ratio(c: CircuitComparison) -> Scored:
     """|claimed| / |right|; 1 for a ranking that rules out no more, since it is cut there."""
     if not c.true.any():
         raise Undefined("nothing is right")
-    return Scored(c.claimed.sum() / c.true.sum(), None)
+    return Scored(c.size / c.true.sum(), None)
 
 
 @_metric("best_f1")
 def best_f1(c: CircuitComparison) -> Scored:
     """max over minimal valid circuits E of 2 |claimed and in E| / (|claimed| + |E|).
 
-    One of several valid circuits is a full answer here; the union of them is not.
+    One of several valid circuits is a full answer here; the union of them is not. Where candidates
+    are tied at the cut it is the greatest of the means, not the mean of the greatest.
     """
-    k, sizes = c.claimed.sum(), c.circuits.sum(1)
+    k, sizes = c.size, c.circuits.sum(1)
     if (k + sizes == 0).any():
         raise Undefined("nothing is claimed, and a valid circuit is empty")
     return _over_circuits(c, lambda hits: float((2 * hits / (k + sizes)).max()))
@@ -213,29 +220,34 @@ def best_f1(c: CircuitComparison) -> Scored:
 
 @_metric("class_hit")
 def class_hit(c: CircuitComparison) -> Scored:
-    """1 if a minimal valid circuit lies within the claim, else 0."""
+    """1 if a minimal valid circuit lies within the claim, else 0.
+
+    Where candidates are tied at the cut: the chance of the circuit that has the greatest.
+    """
     sizes = c.circuits.sum(1)
-    return _over_circuits(c, lambda hits: float((hits == sizes).any()))
+    floor = c.of_random_claims(lambda hits: float((hits == sizes).any()))
+    return Scored(max(map(c.chance_of_all, c.circuits), default=0.0), floor)
 
 
 @_metric("core_recall")
 def core_recall(c: CircuitComparison) -> Scored:
     """|claimed and in every minimal valid circuit| / |in every one|."""
     core = c.flags(c.truth.members("core"))
-    return Scored(_share(c.claimed & core, core, "the core is empty"), c.claimed.mean())
+    return Scored(_share(c.claimed, core, "the core is empty"), c.claimed.mean())
 
 
 @_metric("union_precision")
 def union_precision(c: CircuitComparison) -> Scored:
     """|claimed and in some minimal valid circuit| / |claimed|."""
     union = c.flags(c.truth.members("relevant"))
-    return Scored(_share(c.claimed & union, c.claimed, "nothing is claimed"), union.mean())
+    return Scored(_share(union, c.claimed, "nothing is claimed"), union.mean())
 
 
 def _share(part: np.ndarray, whole: np.ndarray, nothing: str) -> float:
+    """Of `whole`, how much is also in `part`."""
     if not whole.any():
         raise Undefined(nothing)
-    return part.sum() / whole.sum()
+    return float(part @ whole.astype(np.float64)) / float(whole.sum())
 
 
 def _check_both(c: CircuitComparison) -> None:
@@ -244,8 +256,7 @@ def _check_both(c: CircuitComparison) -> None:
 
 
 def _over_circuits(c: CircuitComparison, value: Callable[[np.ndarray], float]) -> Scored:
-    hits = (c.circuits & c.claimed).sum(1)
-    return Scored(value(hits), c.of_random_claims(value))
+    return Scored(value(c.circuits @ c.claimed), c.of_random_claims(value))
 
 
 METRICS: dict[str, Metric] = {

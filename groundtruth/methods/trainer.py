@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import copy
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -204,33 +207,37 @@ def train(
             watch(seen, _in_units(model, scale))
             watched = marks.pop(0)
 
-    try:
-        show()
-        for step, batch in enumerate(batches, done):
-            optimizer.param_groups[0]["lr"] = training.rate(step)
-            loss = model.loss(batch.mul_(1.0 / scale))
-            value = loss.item()
-            highest = max(value, 1.0) * RUNAWAY if math.isnan(highest) else highest
-            if not value <= highest:
-                raise _diverged(value, step, batch, training)
-            optimizer.zero_grad()
-            loss.backward()
-            if training.clip is not None:
-                torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], training.clip)
-            optimizer.step()
-            model.after_step(optimizer)
-            done = step + 1
-            if progress is not None and (step % every == 0 or done == training.n_steps):
-                progress(step, training.n_steps, value)
+    with _between_steps() as interrupt:
+        try:
             show()
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            for step, batch in enumerate(batches, done):
+                optimizer.param_groups[0]["lr"] = training.rate(step)
+                loss = model.loss(batch.mul_(1.0 / scale))
+                value = loss.item()
+                highest = max(value, 1.0) * RUNAWAY if math.isnan(highest) else highest
+                if not value <= highest:
+                    raise _diverged(value, step, batch, training)
+                optimizer.zero_grad()
+                loss.backward()
+                if training.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(
+                        optimizer.param_groups[0]["params"], training.clip
+                    )
+                optimizer.step()
+                model.after_step(optimizer)
+                done = step + 1
+                if progress is not None and (step % every == 0 or done == training.n_steps):
+                    progress(step, training.n_steps, value)
+                show()
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    save()
+                    saved = time.monotonic()
+                interrupt()
+        except KeyboardInterrupt:
+            # Between a step's parts the weights are of no step; only whole steps are worth keeping.
+            if done == step + 1:
                 save()
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        # Between a step's parts the weights are of no step; only whole steps are worth keeping.
-        if done == step + 1:
-            save()
-        raise
+            raise
     # A selection skips NaN, so weights can be NaN while the loss is finite.
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
@@ -243,6 +250,31 @@ def train(
     if checkpoint is not None:
         Path(checkpoint).unlink(missing_ok=True)
     return value
+
+
+@contextmanager
+def _between_steps() -> Iterator[Callable[[], None]]:
+    """Interruptions wait until the callable is called: between a step's parts the weights are of no
+    step, and nothing could go on from them."""
+    came: list[tuple[int, Any]] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # which alone may set handlers
+        both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in both.items() if callable(handler)}
+
+    def interrupt() -> None:
+        if came:
+            number, frame = came.pop()
+            handlers[number](number, frame)
+
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield interrupt
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        interrupt()
 
 
 def _optimizer(model: Trainable, training: Training) -> torch.optim.Adam:

@@ -278,3 +278,31 @@ def test_where_every_candidate_is_trivial_nothing_is_defined():
     for result in score_circuit(truth, claim, trivial=False).values():
         assert result.value is None and result.reason
     assert score_circuit(truth, claim)["circuit.edge_shd"].value is not None
+
+
+@pytest.mark.parametrize("truth", [AND, BACKUP])
+def test_ties_at_the_cut_count_as_the_mean_of_all_their_orders(truth):
+    # Half of what is right is certain; as many wrong ones as right ones are tied for the rest.
+    right = sorted(truth.members("relevant"))
+    wrong = [c for c in truth.universe.candidates if c not in right]
+    sure, open_ = right[: len(right) // 2], right[len(right) // 2 :]
+    tied = [*open_, *wrong[: len(open_)]]
+    strengths = [2.0 if c in sure else 1.0 if c in tied else 0.0 for c in truth.universe.candidates]
+    found = values(truth, circuit_of(truth.universe, np.array(strengths)))
+    each = [
+        values(truth, claim(truth, *sure, *taken))
+        for taken in itertools.combinations(tied, len(right) - len(sure))
+    ]
+    linear = ("precision", "recall", "f1", "shd", "union_precision", "size_ratio")
+    for name in linear:
+        assert found[name] == pytest.approx(np.mean([one[name] for one in each])), name
+    # Of several circuits, that of the likeliest alone: no more than of any.
+    assert 0 < found["class_hit"] <= np.mean([one["class_hit"] for one in each]) + 1e-12
+    if truth is AND:
+        assert found["class_hit"] == pytest.approx(np.mean([one["class_hit"] for one in each]))
+
+
+def test_a_constant_strength_says_nothing_in_any_order_of_the_universe():
+    n, m = len(AND.universe), len(AND.members("relevant"))
+    found = values(AND, circuit_of(AND.universe, np.ones(n)))
+    assert found["precision"] == found["recall"] == found["f1"] == pytest.approx(m / n)
