@@ -37,8 +37,7 @@ def ablate_latent(dictionary: Dictionary, latent: int) -> Edit:
     row = dictionary.decoder[latent]
 
     def edit(x: torch.Tensor) -> torch.Tensor:
-        rows = x.detach().reshape(-1, dictionary.d).double().cpu().numpy()
-        codes = codes_of(dictionary, rows)[:, [latent]].toarray().astype(np.float64)
+        codes = codes_of(dictionary, _rows(dictionary, x))[:, [latent]].toarray().astype(np.float64)
         return x - _like(codes * row, x).reshape(x.shape)
 
     return edit
@@ -63,9 +62,39 @@ def steer_latent(dictionary: Dictionary, latent: int, amount: float) -> Edit:
     return lambda x: x + _like(step, x)
 
 
+def reconstructed(dictionary: Dictionary) -> Edit:
+    """x -> z W + b, for activations (..., d): the dictionary stands in the model's place.
+
+    Raises:
+        ExplanationError: no codes are claimed.
+
+    Example:
+        >>> import torch
+        >>> relu = Dictionary(np.eye(2), lambda x: np.maximum(x, 0))
+        >>> reconstructed(relu)(torch.tensor([[3.0, 1.0], [-2.0, 1.0]])).tolist()
+        [[3.0, 1.0], [0.0, 1.0]]
+    """
+    if dictionary.encode is None:
+        raise ExplanationError("encode: expected a function, got None: no codes are claimed.")
+
+    def edit(x: torch.Tensor) -> torch.Tensor:
+        found = codes_of(dictionary, _rows(dictionary, x)) @ dictionary.decoder + dictionary.bias
+        return _like(np.asarray(found), x).reshape(x.shape)
+
+    return edit
+
+
 def _check(dictionary: Dictionary, latent: int) -> None:
     if not 0 <= latent < dictionary.k:
         raise reject("latent", latent, f"0 to {dictionary.k - 1}")
+
+
+def _rows(dictionary: Dictionary, x: torch.Tensor) -> np.ndarray:
+    if x.shape[-1] != dictionary.d:
+        raise ExplanationError(
+            f"decoder: expected rows as wide as the activations, {x.shape[-1]}, got {dictionary.d}."
+        )
+    return x.detach().reshape(-1, dictionary.d).double().cpu().numpy()
 
 
 def _like(array: np.ndarray, x: torch.Tensor) -> torch.Tensor:
