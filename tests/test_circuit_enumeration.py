@@ -221,7 +221,9 @@ def test_outputs_that_are_not_finite_are_refused():
     weights = gate("decoy").weights
     weights = dataclasses.replace(weights, W_E=1e30 * weights.W_E, W_U=1e30 * weights.W_U)
     model = Transformer(weights, torch.float32)
-    subject = ModelSubject(model, [[0, 3, 3]], lambda out: out[..., -1, 0], "zero")
+    with pytest.raises(InputError, match="metric: expected finite numbers"):
+        ModelSubject(model, [[0, 3, 3]], lambda out: out[..., -1, 0], "zero")
+    subject = ModelSubject(model, [[0, 3, 3]], lambda out: out[..., -1, 0].nan_to_num(), "zero")
     with pytest.raises(InputError, match="expected more than the rounding of the outputs"):
         enumerate_circuits(subject)
 
