@@ -22,8 +22,9 @@ def restored() -> Iterator[list[str]]:
 
     Watched: the random states of Python, numpy and torch; torch's default dtype and device,
     gradient mode and thread count; numpy's error settings; warning filters; the working folder;
-    environment variables. What a module changes as it is first imported is put back at once and
-    not named, since it is no doing of the caller's. Fault containment, not a security boundary.
+    environment variables. What a module changes as it is first imported is put back at the end like
+    the rest, but not named, since it is no doing of the caller's. Fault containment, not a security
+    boundary.
 
     Example:
         >>> with restored() as changed:
@@ -31,41 +32,48 @@ def restored() -> Iterator[list[str]]:
         >>> changed
         ['python random state']
     """
-    with _watching() as changed, _imports_apart():
-        yield changed
-
-
-@contextmanager
-def _watching() -> Iterator[list[str]]:
+    watched = _watched()
+    before = {name: read() for name, read, _ in watched}
+    own = dict(before)  # with what imports have changed
     changed: list[str] = []
-    undo = [(name, read(), read, write) for name, read, write in _watched()]
+
+    def imported(load: Callable[[], None]) -> None:
+        untouched = [(name, read) for name, read, _ in watched if _same(own[name], read())]
+        try:
+            load()
+        finally:
+            own.update({name: read() for name, read in untouched})
+
     try:
-        yield changed
+        with _imports_through(imported):
+            yield changed
     finally:
-        for name, before, read, write in undo:
-            if not _same(before, read()):
+        for name, read, write in watched:
+            now = read()
+            if not _same(own[name], now):
                 changed.append(name)
-                write(before)
+            if not _same(before[name], now):
+                write(before[name])
 
 
 @contextmanager
-def _imports_apart() -> Iterator[None]:
-    """Every module that is first imported meanwhile is executed under a watch of its own."""
+def _imports_through(imported: Callable[[Callable[[], None]], None]) -> Iterator[None]:
+    """Every module that is first imported meanwhile, with all that it imports, is loaded by
+    `imported`."""
     own, importing = SourceFileLoader.exec_module, False
 
-    def apart(self: SourceFileLoader, module: ModuleType) -> None:
+    def exec_module(self: SourceFileLoader, module: ModuleType) -> None:
         nonlocal importing
-        if importing:  # by a module that is watched
+        if importing:
             own(self, module)
             return
         importing = True
         try:
-            with _watching():
-                own(self, module)
+            imported(lambda: own(self, module))
         finally:
             importing = False
 
-    SourceFileLoader.exec_module = apart
+    SourceFileLoader.exec_module = exec_module
     try:
         yield
     finally:

@@ -119,6 +119,9 @@ def test_a_first_import_is_no_doing_of_the_caller(
     before = random.getstate()
     with guard.restored() as changed:
         import careless_user  # noqa: F401
+
+        # A module may rely on what it sets, as long as the call lasts.
+        assert os.environ["GROUNDTRUTH_Y"] == "1"
     assert changed == [] and random.getstate() == before
     assert "GROUNDTRUTH_Y" not in os.environ
     (tmp_path / "another_module.py").write_text(text)
@@ -127,3 +130,9 @@ def test_a_first_import_is_no_doing_of_the_caller(
 
         random.random()
     assert changed == ["python random state"]
+    (tmp_path / "third_module.py").write_text(text)
+    with guard.restored() as changed:
+        os.environ["GROUNDTRUTH_Z"] = "before an import that changes the same"
+        import third_module  # noqa: F401
+    assert changed == ["environment variables"]
+    assert "GROUNDTRUTH_Z" not in os.environ and "GROUNDTRUTH_Y" not in os.environ
